@@ -1,0 +1,12 @@
+"""The one exception by which the agent says that a job cannot be done."""
+
+from .protocol import ERROR_CODES, AgentError
+
+
+class AgentFailure(Exception):
+    """Carries the :class:`~edgewright_agent.protocol.AgentError` that the host will read."""
+
+    def __init__(self, code: str, message: str, mend: str = "") -> None:
+        super().__init__(message)
+        assert code in ERROR_CODES, code
+        self.error = AgentError(code=code, message=" ".join(message.split()), mend=mend)

@@ -1,0 +1,372 @@
+"""What host and agent say to each other.
+
+The host sends one :class:`Job` as a line of JSON; the agent answers with event lines
+``{"event": NAME, ...}`` and ends with ``result`` or ``error``. Events:
+
+    hello     {protocol, agent}                     first line of every command
+    phase     {name}                                the worker entered a phase
+    progress  {done, of, unit}                      at most a few a second
+    result    {result: RunResult}                   last line of a job that was measured
+    error     {error: AgentError}                   last line of a job that was not
+
+Only raw values travel: nanoseconds, bytes, milliwatts, microjoules. Statistics are derived by the
+host when they are read. Times are of the device's monotonic clock, so they compare among
+themselves and with nothing else.
+
+Version history:
+    1  first version
+
+Standard library only, Python 3.8 or newer.
+"""
+
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Tuple, Union
+
+from .codec import MAX_SAMPLES, Samples, WireError, decode, encode
+
+__all__ = [
+    "ERROR_CODES",
+    "FORMATS",
+    "MAX_SAMPLES",
+    "PROTOCOL_VERSION",
+    "RUNTIMES",
+    "AgentError",
+    "Data",
+    "Device",
+    "Energy",
+    "EnergyPlan",
+    "Environment",
+    "Execution",
+    "FileRef",
+    "Job",
+    "Limits",
+    "Memory",
+    "Model",
+    "Parity",
+    "PowerTrace",
+    "RunResult",
+    "RuntimeInfo",
+    "Samples",
+    "Scenario",
+    "SensorInfo",
+    "SessionInfo",
+    "TensorSpec",
+    "Timing",
+    "Tolerance",
+    "Window",
+    "WireError",
+    "decode",
+    "encode",
+]
+
+PROTOCOL_VERSION = 1
+
+#: Which runtimes execute which file format, in order of preference.
+FORMATS: Dict[str, Tuple[str, ...]] = {
+    "onnx": ("onnxruntime",),
+    "tflite": ("ai-edge-litert", "tflite-runtime"),
+}
+RUNTIMES: Tuple[str, ...] = ("onnxruntime", "ai-edge-litert", "tflite-runtime")
+
+#: What can go wrong on a device, and so what :attr:`AgentError.code` may hold.
+ERROR_CODES: Tuple[str, ...] = (
+    "invalid-model",
+    "invalid-input",
+    "model-rejected",
+    "missing-runtime",
+    "provider-missing",
+    "out-of-memory",
+    "disk-full",
+    "timeout",
+    "busy",
+    "protocol",
+    "agent-fault",
+)
+
+
+# --- what the host asks for -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FileRef:
+    """A file in the device's store. ``name`` is a bare file name, never a path."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """The files of one model; the first is the one to load, the rest is its external data."""
+
+    files: Tuple[FileRef, ...]
+    format: str
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How to run it. ``threads`` and ``affinity`` are set before the runtime is imported."""
+
+    runtime: str
+    providers: Tuple[str, ...] = ()
+    threads: int = 1
+    affinity: Tuple[int, ...] = ()
+    provider_options: Dict[str, Dict[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far outputs may be from the expected ones: cosine at least, or absolute error at most.
+
+    A tensor passes when either holds, since the cosine of a nearly constant or zero tensor says nothing.
+    """
+
+    cosine: float
+    max_abs: float
+
+
+@dataclass(frozen=True)
+class Data:
+    """What goes in and what should come out.
+
+    ``inputs`` and ``expected`` are ``.npz`` files keyed by tensor name (inputs also by ``#N``, their
+    position). Inputs not given are made from the model's own signature, ``shapes`` and ``seed``.
+    ``evaluation`` is an ``.npz`` whose arrays have the samples as their first axis; the outputs are kept
+    for the host.
+    """
+
+    shapes: Dict[str, Tuple[int, ...]] = field(default_factory=dict)
+    inputs: Optional[FileRef] = None
+    expected: Optional[FileRef] = None
+    evaluation: Optional[FileRef] = None
+    tolerance: Optional[Tolerance] = None
+    keep_outputs: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How long and how to time. Both minima hold; either maximum ends the loop."""
+
+    kind: str = "single-stream"
+    min_count: int = 64
+    min_duration_ns: int = 6_000_000_000
+    max_duration_ns: int = 60_000_000_000
+    max_count: int = 1_000_000
+    warmup_count: int = 5
+    warmup_duration_ns: int = 500_000_000
+
+
+@dataclass(frozen=True)
+class EnergyPlan:
+    """Sensors to try, in order, and how long to watch the idle device before and after."""
+
+    sensors: Tuple[str, ...] = ()
+    idle_ns: int = 2_000_000_000
+    min_duration_ns: int = 5_000_000_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on the worker: exceeded, it is ended and the job fails with the cause."""
+
+    timeout_s: float = 900.0
+    memory_bytes: int = 0
+    output_bytes: int = 1 << 28
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model, run one way. Without a scenario it is run once for its outputs and not timed."""
+
+    job_id: str
+    model: Model
+    execution: Execution
+    data: Data = field(default_factory=Data)
+    scenario: Optional[Scenario] = None
+    energy: Optional[EnergyPlan] = None
+    limits: Limits = field(default_factory=Limits)
+
+
+# --- what the agent answers -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AgentError:
+    """Why there is no result; ``code`` is one of :data:`ERROR_CODES`."""
+
+    code: str
+    message: str
+    mend: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output of a model. A dynamic dimension is its symbol, or ``?``."""
+
+    name: str
+    dtype: str
+    shape: Tuple[Union[int, str], ...]
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """What really ran: the providers the runtime reports, not those asked for."""
+
+    runtime: str
+    version: str
+    providers: Tuple[str, ...]
+    threads: int
+    inputs: Tuple[TensorSpec, ...]
+    outputs: Tuple[TensorSpec, ...]
+    notes: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Four phases, never mixed. ``capped`` says that ``max_count`` ended the loop."""
+
+    load_ns: int
+    first_ns: int
+    warmup_ns: Samples
+    latency_ns: Samples
+    duration_ns: int
+    capped: bool = False
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident set of the worker: runtime imported, model loaded, highest seen.
+
+    ``peak_method`` says whether the high-water mark covers the model alone or the process's life.
+    """
+
+    baseline_bytes: int
+    loaded_bytes: int
+    peak_bytes: Optional[int]
+    peak_method: str
+
+
+@dataclass(frozen=True)
+class Window:
+    """A span of the device's monotonic clock and how many inferences it held."""
+
+    name: str
+    start_ns: int
+    end_ns: int
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class PowerTrace:
+    """Raw readings of one sensor.
+
+    ``kind`` is ``power`` (``values`` are milliwatts) or ``energy`` (``values`` are microjoules
+    counted up from the first reading, wraps undone). ``rule`` says how rails were combined.
+    """
+
+    sensor: str
+    scope: str
+    rails: Tuple[str, ...]
+    rule: str
+    kind: str
+    t_ns: Samples
+    values: Samples
+
+
+@dataclass(frozen=True)
+class Energy:
+    """A trace with the windows it belongs to, or the reason why there is none. Never both absent."""
+
+    trace: Optional[PowerTrace]
+    windows: Tuple[Window, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The device's state at one moment.
+
+    A map lacks what the device does not tell; ``notes`` say what it refuses to tell. The first word of a
+    ``throttled`` key says how to read its value: ``now:`` and ``level:`` hold while it is not 0,
+    ``since-boot:`` once 1 stays 1, ``count:`` counts events.
+    """
+
+    t_ns: int
+    temperature_mc: Dict[str, int] = field(default_factory=dict)
+    frequency_khz: Dict[str, int] = field(default_factory=dict)
+    governor: Dict[str, str] = field(default_factory=dict)
+    throttled: Dict[str, int] = field(default_factory=dict)
+    power_mode: str = ""
+    load_average: Tuple[float, ...] = ()
+    notes: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How near the outputs are to the expected ones: the worst tensor's figures."""
+
+    cosine: float
+    max_abs: float
+    sqnr_db: Optional[float]
+    top1_agreement: Optional[float]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """All that was observed. ``files`` are ``.npz`` files left in the job's folder for the host."""
+
+    job_id: str
+    session: SessionInfo
+    timing: Optional[Timing]
+    memory: Memory
+    energy: Energy
+    environment: Tuple[Environment, ...]
+    parity: Optional[Parity]
+    parity_reason: str = ""
+    files: Tuple[FileRef, ...] = ()
+
+
+# --- what a device is -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RuntimeInfo:
+    """A runtime found on the device, or why importing it failed."""
+
+    name: str
+    version: str
+    providers: Tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class SensorInfo:
+    """A power sensor that answered, or why it did not."""
+
+    name: str
+    scope: str
+    rails: Tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the device says of itself; every text is its own word and so untrusted."""
+
+    hostname: str
+    board: str
+    machine: str
+    system: str
+    libc: str
+    python: str
+    cpu_model: str
+    cpu_features: Tuple[str, ...]
+    cpu_count: int
+    ram_bytes: int
+    disk_free_bytes: int
+    runtimes: Tuple[RuntimeInfo, ...]
+    sensors: Tuple[SensorInfo, ...]
+    environment: Environment

@@ -1,0 +1,236 @@
+"""The process in which one model runs, and nothing else. Its parent outlives it and reads its words.
+
+The parent sets the thread count's environment and the processor affinity before this process imports the
+runtime. What it observed goes to ``worker.json`` in the job's folder; phases go to the event pipe.
+"""
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Optional, Sequence, TextIO, Tuple
+
+from . import arrays, memory, timing
+from .failure import AgentFailure
+from .files import describe, write_json
+from .protocol import (
+    AgentError,
+    Data,
+    EnergyPlan,
+    FileRef,
+    Job,
+    Memory,
+    Parity,
+    Scenario,
+    SessionInfo,
+    Timing,
+    Window,
+    decode,
+    encode,
+)
+from .runtimes import Session, import_runtime
+
+REPORT = "worker.json"
+JOB = "job.json"
+
+
+@dataclass(frozen=True)
+class WorkerReport:
+    """What the worker hands its parent: an observation, or why there is none."""
+
+    error: Optional[AgentError] = None
+    observed: "Optional[Observed]" = None
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything seen from inside the worker."""
+
+    session: SessionInfo
+    memory: Memory
+    timing: Optional[Timing]
+    windows: Tuple[Window, ...]
+    parity: Optional[Parity]
+    parity_reason: str
+    files: Tuple[FileRef, ...]
+
+
+class Phases:
+    """Tells the parent which phase begins, one JSON line each."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def enter(self, name: str) -> None:
+        """Announce a phase; the parent starts and stops its sampler on these."""
+        self._stream.write(json.dumps({"event": "phase", "name": name}) + "\n")
+        self._stream.flush()
+
+
+def main(folder: str, event_fd: int) -> int:
+    """Run the job described in ``folder`` and leave a report there; 0 when the report was written."""
+    with os.fdopen(event_fd, "w", encoding="utf-8") as stream:
+        try:
+            with open(os.path.join(folder, JOB), encoding="utf-8") as job_file:
+                job = decode(Job, json.load(job_file))
+            report = WorkerReport(observed=observe(job, folder, Phases(stream)))
+        except AgentFailure as failure:
+            report = WorkerReport(error=failure.error)
+        except MemoryError:
+            report = WorkerReport(
+                error=AgentError(
+                    "out-of-memory", "the worker could not allocate memory", "use a smaller model"
+                )
+            )
+        write_json(os.path.join(folder, REPORT), encode(report))
+    return 0
+
+
+def observe(job: Job, folder: str, phases: Phases) -> Observed:
+    """Import, load, run once and compare, time, and evaluate, each phase on its own."""
+    phases.enter("import")
+    runtime = import_runtime(job.execution.runtime)
+    given = _load(job.data.inputs, folder)
+    expected = _load(job.data.expected, folder)
+    baseline_bytes = memory.resident_bytes()
+    was_reset = memory.reset_peak()
+
+    phases.enter("load")
+    path = os.path.join(folder, "model", job.model.files[0].name)
+    loaded: List[Session] = []
+    load_ns = timing.time_once(lambda: loaded.append(runtime.load(path, job.execution, job.data.shapes)))
+    session = loaded[0]
+    loaded_bytes = memory.resident_bytes()
+
+    phases.enter("first")
+    inputs = arrays.complete_inputs(given or {}, session.inputs, job.data.shapes, job.data.seed)
+    session.bind(inputs)
+    first_ns = timing.time_once(session.invoke)
+    outputs = session.outputs()
+    arrays.refuse_nan(outputs, inputs)
+    parity, parity_reason = _check_parity(outputs, expected, job.data)
+
+    measured = _measure(session.invoke, job.scenario, phases, load_ns, first_ns)
+    windows = _energy_pass(session.invoke, job.energy, phases) if measured else ()
+    peak_bytes, peak_method = memory.peak_bytes(was_reset)
+
+    info = session.info()
+    files = _keep(folder, inputs, outputs) if job.data.keep_outputs else []
+    if job.data.evaluation is not None:
+        phases.enter("evaluate")
+        files.append(_evaluate(session, _load(job.data.evaluation, folder) or {}, folder, job))
+    return Observed(
+        session=info,
+        memory=Memory(baseline_bytes, loaded_bytes, peak_bytes, peak_method),
+        timing=measured,
+        windows=windows,
+        parity=parity,
+        parity_reason=parity_reason,
+        files=tuple(files),
+    )
+
+
+def _load(ref: Optional[FileRef], folder: str) -> Optional[Dict[str, Any]]:
+    return None if ref is None else arrays.load(os.path.join(folder, "data", ref.name))
+
+
+def _check_parity(
+    outputs: Dict[str, Any], expected: Optional[Dict[str, Any]], data: Data
+) -> Tuple[Optional[Parity], str]:
+    """Outputs too far from the host's are an error: their latency would be that of another computation."""
+    if expected is None:
+        return None, "the host gave no expected outputs"
+    worst, each = arrays.compare(outputs, expected)
+    if data.tolerance is not None:
+        for name, one in each.items():
+            if not arrays.within(one, data.tolerance):
+                allowed = data.tolerance
+                raise AgentFailure(
+                    "model-rejected",
+                    f"output {name!r} differs from the host's: cosine {one.cosine:.4f}, largest error "
+                    f"{one.max_abs:.4g} (allowed: cosine {allowed.cosine} or error {allowed.max_abs:.4g})",
+                    "this runtime computes this file wrongly; use another runtime version or number format",
+                )
+    return worst, ""
+
+
+def _measure(
+    invoke: Callable[[], object], scenario: Optional[Scenario], phases: Phases, load_ns: int, first_ns: int
+) -> Optional[Timing]:
+    if scenario is None:
+        return None
+    phases.enter("measure")
+    return timing.measure(invoke, scenario, load_ns, first_ns)
+
+
+def _energy_pass(
+    invoke: Callable[[], object], plan: Optional[EnergyPlan], phases: Phases
+) -> Tuple[Window, ...]:
+    """Idle, work, idle: a pass of its own, so that the sampler never runs during the timed loop."""
+    if plan is None:
+        return ()
+    phases.enter("idle-before")
+    before = _idle("idle-before", plan.idle_ns)
+    phases.enter("active")
+    start, count = time.monotonic_ns(), 0
+    while time.monotonic_ns() - start < plan.min_duration_ns:
+        invoke()
+        count += 1
+    active = Window("active", start, time.monotonic_ns(), count)
+    phases.enter("idle-after")
+    after = _idle("idle-after", plan.idle_ns)
+    phases.enter("energy-done")
+    return before, active, after
+
+
+def _idle(name: str, duration_ns: int) -> Window:
+    start = time.monotonic_ns()
+    time.sleep(duration_ns / 1e9)
+    return Window(name, start, time.monotonic_ns())
+
+
+def _keep(folder: str, inputs: Dict[str, Any], outputs: Dict[str, Any]) -> List[FileRef]:
+    kept = []
+    for name, values in (("inputs.npz", inputs), ("outputs.npz", outputs)):
+        path = os.path.join(folder, name)
+        arrays.save(path, values)
+        kept.append(describe(path))
+    return kept
+
+
+def _evaluate(session: Session, samples: Dict[str, Any], folder: str, job: Job) -> FileRef:
+    """Feed the evaluation samples one by one and keep all outputs, samples first."""
+    counts = {name: len(values) for name, values in samples.items()}
+    if len(set(counts.values())) != 1:
+        raise AgentFailure("invalid-input", f"evaluation inputs differ in their number of samples: {counts}")
+    collected: Dict[str, List[Any]] = {}
+    size_bytes = 0
+    for index in range(next(iter(counts.values()))):
+        sample = {name: values[index][None] for name, values in samples.items()}
+        session.bind(arrays.complete_inputs(sample, session.inputs, {}, job.data.seed))
+        session.invoke()
+        for name, value in session.outputs().items():
+            collected.setdefault(name, []).append(value)
+            size_bytes += value.nbytes
+        if size_bytes > job.limits.output_bytes:
+            raise AgentFailure(
+                "model-rejected",
+                f"evaluation outputs exceed {job.limits.output_bytes} bytes",
+                "evaluate on fewer samples",
+            )
+    path = os.path.join(folder, "evaluation.npz")
+    arrays.save(path, {name: _join(values) for name, values in collected.items()})
+    return describe(path)
+
+
+def _join(values: Sequence[Any]) -> Any:
+    """Samples along the first axis: in place of a batch axis of one, or in front where there is none."""
+    import numpy as np
+
+    has_batch = all(value.ndim and value.shape[0] == 1 for value in values)
+    return np.concatenate(values) if has_batch else np.stack(values)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))
