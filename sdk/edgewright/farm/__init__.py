@@ -1,0 +1,1 @@
+"""Many devices: who they are, who may use them, and what runs on them."""

@@ -1,0 +1,280 @@
+"""The user's devices: ``farm.toml`` and this machine.
+
+    [devices.kitchen-pi]
+    profile = "raspberry-pi-5"            # a profile's name, or a .toml file beside this one
+    address = "pi@192.168.1.20"           # user@host, or a Host of ~/.ssh/config
+    port = 22
+    key = "keys/pi_ed25519"               # relative paths are relative to this file
+    known_hosts = "known_hosts"
+    python = "venv/bin/python"            # relative to the device's home directory
+    workdir = ".cache/edgewright"
+    tags = ["lab", "arm"]
+
+The device ``local`` always exists: this machine, with the profile that fits it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass as schema
+
+from edgewright.config import STRICT, did_you_mean, load_toml, printable, user_path
+from edgewright.errors import ConfigError
+from edgewright.profiles import load_profiles, match_profile, profile_names
+
+from .this_machine import this_machine
+
+VARIABLE = "EDGEWRIGHT_FARM"
+LOCAL = "local"
+DEFAULT_WORKDIR = ".cache/edgewright"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_USER = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.+@\\$-]{0,254}")
+_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?\.?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class SshAddress:
+    """Where a device is, as written; what is None is for ``~/.ssh/config`` to say.
+
+    Attributes:
+        host: a name, an IPv4 address, or an IPv6 address without brackets.
+        key: the private key's file.
+        known_hosts: the file of trusted host keys.
+    """
+
+    host: str
+    user: str | None = None
+    port: int | None = None
+    key: Path | None = None
+    known_hosts: Path | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """One device.
+
+    Attributes:
+        profile: what :func:`edgewright.profiles.load_profile` takes.
+        ssh: where it is; None for this machine.
+        python: the interpreter: a command, or a path relative to the device's home directory.
+        workdir: the agent's folder, relative to the device's home directory unless absolute.
+    """
+
+    name: str
+    profile: str
+    ssh: SshAddress | None = None
+    python: str = "python3"
+    workdir: str = DEFAULT_WORKDIR
+    tags: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """``user@host:port`` as written, for people; ``this machine`` for the local device."""
+        if self.ssh is None:
+            return "this machine"
+        user = f"{self.ssh.user}@" if self.ssh.user else ""
+        host = f"[{self.ssh.host}]" if ":" in self.ssh.host else self.ssh.host
+        return user + host + (f":{self.ssh.port}" if self.ssh.port else "")
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All devices, ``local`` first.
+
+    Attributes:
+        path: the farm file that was read, if any.
+        local_reason: why there is no ``local`` device, when this machine fits no profile.
+    """
+
+    path: Path | None
+    targets: tuple[Target, ...]
+    local_reason: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The devices' names in order."""
+        return tuple(target.name for target in self.targets)
+
+    def get(self, name: str) -> Target:
+        """The device of that name.
+
+        Raises:
+            ConfigError: when there is none, with the nearest known name.
+        """
+        for target in self.targets:
+            if target.name == name:
+                return target
+        if name == LOCAL:
+            raise ConfigError(f"device {LOCAL!r}: {self.local_reason}", mend="set profile in [devices.local]")
+        where = f"in {self.path}" if self.path else "and there is no farm.toml"
+        raise ConfigError(f"unknown device {name!r} {where}", mend=did_you_mean(name, self.names))
+
+
+@schema(frozen=True, config=STRICT)
+class _Device:
+    """``[devices.NAME]`` as written."""
+
+    profile: str | None = None
+    address: str | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    key: str | None = None
+    known_hosts: str | None = None
+    python: str | None = None
+    workdir: str | None = None
+    tags: tuple[Annotated[str, Field(pattern=f"^{_NAME.pattern}$")], ...] = ()
+
+
+@schema(frozen=True, config=STRICT)
+class _Farm:
+    """``farm.toml`` as written."""
+
+    devices: dict[str, _Device] = dataclass_field(default_factory=dict)
+
+
+def load_inventory(path: Path | None = None) -> Inventory:
+    """The devices of ``path``, else of ``EDGEWRIGHT_FARM``, else of ``./farm.toml``, else only ``local``.
+
+    Raises:
+        ConfigError: the file named does not exist, or something in it is wrong: its file and key are named.
+    """
+    path = path or _found()
+    if path is None:
+        return _inventory(None, {})
+    return _inventory(path, load_toml(path, _Farm).devices)
+
+
+def _inventory(path: Path | None, devices: dict[str, _Device]) -> Inventory:
+    known = profile_names()
+    targets: list[Target] = []
+    for name, device in devices.items():
+        entry = _Entry(path or Path(), name, device)
+        if not _NAME.fullmatch(name):
+            raise entry.wrong("", f"a name has letters, digits, '.', '_' and '-', at most 64, got {name!r}")
+        if name != LOCAL:
+            targets.append(entry.remote(known))
+    local = _Entry(path or Path(), LOCAL, devices.get(LOCAL, _Device()))
+    profile = local.profile(known) if local.device.profile is not None else _fitting_profile()
+    if profile is None:
+        machine = this_machine()
+        return Inventory(path, tuple(targets), f"no profile fits this machine ({machine.arch})")
+    return Inventory(path, (local.local(profile), *targets))
+
+
+def _fitting_profile() -> str | None:
+    machine = this_machine()
+    return match_profile(machine.arch, machine.features, machine.board, load_profiles())
+
+
+def _found() -> Path | None:
+    if text := os.environ.get(VARIABLE):
+        path = user_path(text, VARIABLE)
+        if not path.is_file():
+            raise ConfigError(f"{VARIABLE}: {path}: no such file")
+        return path
+    own = Path("farm.toml")
+    return own if own.is_file() else None
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One ``[devices.NAME]``, with the file it stands in for messages and relative paths."""
+
+    farm: Path
+    name: str
+    device: _Device
+
+    def wrong(self, key: str, message: str, mend: str = "") -> ConfigError:
+        where = printable(".".join(filter(None, ("devices", self.name, key))))
+        return ConfigError(f"{self.farm}: {where}: {message}", mend=mend)
+
+    def remote(self, known: tuple[str, ...]) -> Target:
+        if self.device.address is None:
+            raise self.wrong("", "missing key 'address'", 'write address = "user@host"')
+        user, host = self._user_and_host(self.device.address)
+        ssh = SshAddress(host, user, self.device.port, self._path("key"), self._path("known_hosts"))
+        python = self._word("python", self.device.python or "python3").removeprefix("~/")
+        if python.startswith("~"):
+            raise self.wrong("python", f"another user's home directory: {python!r}", "write the whole path")
+        workdir = self._workdir(self.device.workdir or DEFAULT_WORKDIR)
+        return Target(self.name, self.profile(known), ssh, python, workdir, self.device.tags)
+
+    def local(self, profile: str) -> Target:
+        for key in ("address", "port", "key", "known_hosts"):
+            if getattr(self.device, key) is not None:
+                raise self.wrong(
+                    key, f"{LOCAL!r} is this machine and is not reached over SSH", "use another name"
+                )
+        python = self._word("python", self.device.python or sys.executable)
+        if "/" in python:
+            python = str(self._beside("python", python))
+        workdir = self._workdir(self.device.workdir or DEFAULT_WORKDIR)
+        return Target(self.name, profile, None, python, workdir, self.device.tags)
+
+    def profile(self, known: tuple[str, ...]) -> str:
+        """The profile's name when it exists, or its file's path made absolute."""
+        profile = self.device.profile
+        if profile is None:
+            raise self.wrong("", "missing key 'profile'", "see: edgewright profiles list")
+        if profile.endswith(".toml"):
+            path = self._beside("profile", profile)
+            if not path.is_file():
+                raise self.wrong("profile", f"{path}: no such file")
+            return str(path)
+        if profile not in known:
+            raise self.wrong("profile", f"unknown profile {profile!r}", did_you_mean(profile, known))
+        return profile
+
+    def _user_and_host(self, address: str) -> tuple[str | None, str]:
+        user, at, host = address.rpartition("@")
+        if at and not _USER.fullmatch(user):
+            raise self.wrong("address", f"not a user name: {user!r}", 'write address = "user@host"')
+        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        if ":" in bare:
+            return user or None, self._ipv6(bare)
+        if bare != host or not _HOST.fullmatch(host):
+            raise self.wrong(
+                "address", f"not a host name or address: {host!r}", 'write address = "user@host"'
+            )
+        return user or None, host
+
+    def _ipv6(self, host: str) -> str:
+        try:
+            scope = IPv6Address(host).scope_id or ""
+        except ValueError:
+            mend = "a port is a key of its own: port = 22" if host.count(":") == 1 or "]:" in host else ""
+            raise self.wrong("address", f"not an IPv6 address: {host!r}", mend) from None
+        if scope and not _HOST.fullmatch(scope):
+            raise self.wrong("address", f"not an interface name: {scope!r}")
+        return host
+
+    def _word(self, key: str, value: str) -> str:
+        if not value or value.startswith("-") or value != value.strip() or _CONTROL.search(value):
+            raise self.wrong(
+                key, f"empty, or begins with '-' or a blank, or has control characters: {value!r}"
+            )
+        return value
+
+    def _path(self, key: str) -> Path | None:
+        value: str | None = getattr(self.device, key)
+        return None if value is None else self._beside(key, self._word(key, value))
+
+    def _beside(self, key: str, value: str) -> Path:
+        """A path as written: ``~`` is the home directory here, a relative one is beside the farm file."""
+        return self.farm.parent / user_path(value, f"{self.farm}: devices.{self.name}.{key}")
+
+    def _workdir(self, value: str) -> str:
+        folder = self._word("workdir", value).removeprefix("~/").rstrip("/")
+        if not folder or folder.startswith("~") or {".", ".."} & set(folder.split("/")):
+            raise self.wrong("workdir", f"not a folder of its own: {value!r}", f"write {DEFAULT_WORKDIR!r}")
+        return folder
