@@ -1,0 +1,77 @@
+"""``edgewright bench``: one model, one device, one row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import farm_option, parse_feeds, preset_option, store_option
+
+
+@click.command()
+@click.argument("model", metavar="MODEL.onnx|MODEL.tflite|FILE.py:FACTORY")
+@click.option(
+    "--device", default="local", show_default=True, help="A device of the farm file, or this machine."
+)
+@click.option(
+    "--recipe", help="Compression recipe for FILE.py:FACTORY: a preset or a .toml file.  [default: fp32]"
+)
+@click.option(
+    "--runtime", help="onnxruntime, ai-edge-litert, tflite-runtime, or tflite for the device's first."
+)
+@preset_option
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads; otherwise the device's performance cores."
+)
+@click.option("--shape", "shapes", multiple=True, metavar="NAME:1x3x224x224", help="Size of a dynamic input.")
+@click.option(
+    "--input", "inputs", multiple=True, metavar="NAME=VALUE|NAME=FILE.npy", help="What to feed an input."
+)
+@click.option(
+    "--evaluate", type=click.Choice(["device", "host"]), default="device", help="Where quality is judged."
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the report as JSON.")
+@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write the report as a page.")
+@farm_option
+@store_option
+def bench(
+    model: str,
+    device: str,
+    recipe: str | None,
+    runtime: str | None,
+    preset: str | None,
+    threads: int | None,
+    shapes: tuple[str, ...],
+    inputs: tuple[str, ...],
+    evaluate: str,
+    json_file: Path | None,
+    html_file: Path | None,
+    farm: Path | None,
+    store: str | None,
+) -> int:
+    """Measure one model on one device.
+
+    A model file is measured as it is; FILE.py:FACTORY is compressed by the recipe first.
+    """
+    from edgewright.cache import default_cache
+    from edgewright.errors import ConfigError
+    from edgewright.farm.effort import load_effort
+    from edgewright.farm.execute import Settings, check_runtime
+    from edgewright.farm.inventory import load_inventory
+    from edgewright.farm.session import Work
+    from edgewright.farm.subject import BareSubject, open_subject
+    from edgewright.recipe import load_recipe
+
+    from .launch import Output, launch
+
+    subject = open_subject(model, default_cache(), parse_feeds(shapes, inputs))
+    if isinstance(subject, BareSubject):
+        if recipe is not None:
+            raise ConfigError("--recipe is for FILE.py:FACTORY", mend="a model file is measured as it is")
+        subject.check()
+    chosen = check_runtime(runtime or subject.default_runtime)
+    work = Work([subject], [load_recipe(recipe or "fp32")], [chosen], [load_inventory(farm).get(device)])
+    settings = Settings(load_effort(preset or "quick"), threads or 0, evaluate_on_device=evaluate == "device")
+    files = {name: path for name, path in (("json", json_file), ("html", html_file)) if path}
+    return launch(work, settings, Output(store, files), name=subject.name, plan_text="")

@@ -1,0 +1,54 @@
+"""From a prepared piece of work to stored rows, a printed table and the files asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from edgewright.farm.execute import Settings
+from edgewright.farm.session import Work, run_work
+from edgewright.report import report_document, write
+from edgewright.report.terminal import print_report
+from edgewright.row import Failed
+from edgewright.store import Store
+
+from .outcome import exit_code
+from .progress import RunProgress
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go: the database, and report files by format."""
+
+    store: str | None
+    files: Mapping[str, Path]
+
+    def check(self) -> None:
+        """Refuse a report file in a folder that does not exist before anything is measured."""
+        for path in self.files.values():
+            if not path.parent.is_dir():
+                raise click.BadParameter(f"{path.parent}: no such folder")
+
+
+def launch(work: Work, settings: Settings, output: Output, *, name: str, plan_text: str) -> int:
+    """Measure, store, print and write; the exit code."""
+    output.check()
+    with Store.open(output.store) as store:
+        run_id = store.begin_run(name, plan_text, settings.effort.name)
+        with RunProgress() as progress:
+            rows = run_work(work, settings, store, run_id, progress)
+        store.finish_run(run_id)
+        document = report_document(store.run(run_id))
+    for format_name, path in output.files.items():
+        write(document, path, format_name)
+    if len(rows) > 1 or not isinstance(rows[0].outcome, Failed):
+        print_report(document, sys.stdout)
+    for path in output.files.values():
+        click.echo(f"report: {path}")
+    if len(rows) == 1 and isinstance(rows[0].outcome, Failed):
+        click.echo(f"error: {rows[0].outcome.reason}", err=True)
+    return exit_code(rows)

@@ -1,0 +1,76 @@
+"""Entry point: lazy commands, one line for every error, and the exit codes.
+
+0  done                1  some row failed
+2  bad usage or configuration      3  device unreachable or refused
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import NoReturn
+
+import click
+
+from edgewright import __version__
+from edgewright.errors import EdgewrightError
+
+#: command name -> (module, attribute, one line of help)
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "bench": ("edgewright.cli.bench", "bench", "Measure one model on one device."),
+    "build": ("edgewright.cli.build", "build", "Compress and export a model for a device profile."),
+    "device": ("edgewright.cli.device", "device", "List, probe and trust devices."),
+    "profiles": ("edgewright.cli.profiles", "profiles", "List, show and check device profiles."),
+    "report": ("edgewright.cli.report", "report", "Render a stored run."),
+    "run": ("edgewright.cli.run", "run", "Measure a plan: workloads x recipes x runtimes x devices."),
+}
+
+
+class LazyCommands(click.Group):
+    """A group whose commands are imported when they are called, so that ``--help`` stays instant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][2]) for name in self.list_commands(ctx)])
+
+
+@click.command(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edgewright")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Compress a model for a device, measure it there, and choose."""
+
+
+def main() -> NoReturn:
+    """Run the command line; every error the user can cause ends in one line and a non-zero exit."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        _fail("interrupted", 130)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except EdgewrightError as error:
+        if "--debug" in sys.argv[1:]:
+            raise
+        _fail(str(error), error.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    line = " ".join(message.split())
+    click.echo(f"error: {line}", err=True)
+    sys.exit(code)

@@ -1,0 +1,21 @@
+"""The exit code of a run, from its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgewright.errors import device_errors
+from edgewright.row import Failed, Row
+
+DONE, ROW_FAILED, BAD_USAGE, NO_DEVICE = 0, 1, 2, 3
+
+
+def exit_code(rows: Sequence[Row]) -> int:
+    """3 when a device was unreachable or refused, 1 when some row failed, 0 otherwise."""
+    codes = {row.outcome.code for row in rows if isinstance(row.outcome, Failed)}
+    if codes & _NO_DEVICE_CODES:
+        return NO_DEVICE
+    return ROW_FAILED if codes else DONE
+
+
+_NO_DEVICE_CODES = {code for code, kind in device_errors().items() if kind.exit_code == NO_DEVICE}

@@ -1,0 +1,59 @@
+"""``edgewright run``: a whole plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .options import farm_option, preset_option, store_option
+
+
+@click.command()
+@click.argument("plan_file", metavar="PLAN.toml", type=click.Path(path_type=Path))
+@preset_option
+@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write the report as a page.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the report as JSON.")
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write the report as CSV.")
+@click.option(
+    "--markdown", "markdown_file", type=click.Path(path_type=Path), help="Write the report as Markdown."
+)
+@farm_option
+@store_option
+def run(
+    plan_file: Path,
+    preset: str | None,
+    html_file: Path | None,
+    json_file: Path | None,
+    csv_file: Path | None,
+    markdown_file: Path | None,
+    farm: Path | None,
+    store: str | None,
+) -> int:
+    """Measure a plan: workloads x recipes x runtimes x devices."""
+    from edgewright.cache import default_cache
+    from edgewright.farm.effort import load_effort
+    from edgewright.farm.execute import Settings, check_runtime
+    from edgewright.farm.inventory import load_inventory
+    from edgewright.farm.plan import load_plan
+    from edgewright.farm.session import Work
+    from edgewright.farm.subject import open_subject
+    from edgewright.recipe import load_recipe
+
+    from .launch import Output, launch
+
+    plan = load_plan(plan_file)
+    inventory = load_inventory(farm)
+    work = Work(
+        subjects=[open_subject(text, default_cache()) for text in plan.workloads],
+        recipes=[load_recipe(name) for name in plan.recipes],
+        runtimes=[check_runtime(name) for name in plan.runtimes],
+        targets=[inventory.get(name) for name in plan.devices],
+    )
+    settings = Settings(
+        load_effort(preset or plan.preset), plan.threads, evaluate_on_device=plan.evaluate == "device"
+    )
+    chosen = {"html": html_file, "json": json_file, "csv": csv_file, "markdown": markdown_file}
+    files = {name: path for name, path in chosen.items() if path}
+    text = plan_file.read_text(encoding="utf-8")
+    return launch(work, settings, Output(store, files), name=plan.name, plan_text=text)

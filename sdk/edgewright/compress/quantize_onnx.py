@@ -1,0 +1,173 @@
+"""ONNX: onnxruntime's quantizer, in the operator form (QDQ) that its optimizer fuses into integer kernels."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgewright.boundary import foreign
+from edgewright.errors import CompressionError
+from edgewright.export.onnx import write_model
+from edgewright.export.onnx_tidy import strip
+from edgewright.profile import Int8Format
+
+from . import FileJob
+
+if TYPE_CHECKING:
+    import onnx
+
+    from .quantize import QuantizeOptions
+
+#: Zero point of unsigned weights whose range is symmetric.
+_MIDDLE = 128
+_VNNI = frozenset({"avx_vnni", "avx512_vnni"})
+_DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeLSTM")
+
+
+def quantize(job: FileJob, options: QuantizeOptions, chosen: Int8Format) -> tuple[str, ...]:
+    """Write ``job.out`` in the integer format ``chosen``.
+
+    Raises:
+        CompressionError: when onnxruntime fails, or found nothing it could quantize.
+    """
+    import onnx
+
+    with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
+        prepared, raw = Path(folder, "prepared.onnx"), Path(folder, "quantized.onnx")
+        with foreign(CompressionError, "quantize (onnxruntime)"):
+            from onnxruntime.quantization.shape_inference import quant_pre_process
+
+            quant_pre_process(str(job.source), str(prepared), skip_symbolic_shape=True)
+            if options.mode == "static":
+                _static(prepared, raw, job, options, chosen)
+            else:
+                _dynamic(prepared, raw, chosen)
+        model = onnx.load(str(raw))
+        if options.mode == "dynamic" and chosen.per_channel:
+            scale_channels(model, onnx.load(str(prepared)))
+    operators = Counter(node.op_type for node in model.graph.node)
+    done = operators["QuantizeLinear"] + sum(operators[name] for name in _DYNAMIC)
+    if not done:
+        raise CompressionError(
+            f"quantize ({options.mode}) changed nothing: no operator in the graph can be quantized"
+        )
+    strip(model)
+    write_model(model, job.out)
+    return (_format_note(chosen, options.mode), *_saturation_note(chosen, options.mode))
+
+
+def _static(prepared: Path, raw: Path, job: FileJob, options: QuantizeOptions, chosen: Int8Format) -> None:
+    import onnx
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    methods = {
+        "minmax": CalibrationMethod.MinMax,
+        "entropy": CalibrationMethod.Entropy,
+        "percentile": CalibrationMethod.Percentile,
+    }
+    types = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
+    names = [value.name for value in onnx.load(str(prepared)).graph.input]
+    extra: dict[str, Any] = {}
+    if options.calibrator == "percentile":
+        extra["CalibPercentile"] = options.percentile
+    quantize_static(
+        str(prepared),
+        str(raw),
+        _reader(names, job),
+        quant_format=QuantFormat.QDQ,
+        per_channel=chosen.per_channel,
+        reduce_range=chosen.reduce_range,
+        activation_type=types[chosen.activation],
+        weight_type=types[chosen.weight],
+        calibrate_method=methods[options.calibrator],
+        extra_options=extra,
+    )
+
+
+def _dynamic(prepared: Path, raw: Path, chosen: Int8Format) -> None:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    # Unsigned: onnxruntime's integer convolution is three times slower with signed weights (1.32, AVX2), and
+    # the unsigned kernels do not saturate, so that they need no reduced range.
+    quantize_dynamic(str(prepared), str(raw), per_channel=chosen.per_channel, weight_type=QuantType.QUInt8)
+
+
+def scale_channels(model: onnx.ModelProto, original: onnx.ModelProto) -> None:
+    """Give each dynamic integer convolution one weight scale for each output channel, in place.
+
+    onnxruntime's quantizer has one for the whole weight, which ruins networks whose channels differ much
+    once normalisations are folded into them. The integer product is scaled by a multiplication after it,
+    and that takes a vector as well as a scalar, as long as the channels share their zero point.
+    """
+    from onnx import numpy_helper
+
+    weights = {tensor.name: tensor for tensor in original.graph.initializer}
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        name = node.input[1].removesuffix("_quantized") if node.op_type == "ConvInteger" else ""
+        if name not in weights or f"{name}_scale" not in tensors:
+            continue
+        weight = numpy_helper.to_array(weights[name])
+        channels = (-1, *[1] * (weight.ndim - 1))
+        peak = np.abs(weight).reshape(len(weight), -1).max(axis=1)
+        scale = np.where(peak > 0, peak / 127, 1.0).astype(np.float32)
+        levels = np.clip(np.rint(weight / scale.reshape(channels)), -127, 127) + _MIDDLE
+        for part, value in (
+            ("quantized", levels.astype(np.uint8)),
+            ("scale", scale.reshape(channels[:-1])),
+            ("zero_point", np.array(_MIDDLE, np.uint8)),
+        ):
+            tensors[f"{name}_{part}"].CopyFrom(numpy_helper.from_array(value, f"{name}_{part}"))
+
+
+def _reader(names: list[str], job: FileJob) -> Any:
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        """Feeds the samples once."""
+
+        def __init__(self) -> None:
+            self._samples = iter(job.calibration)
+
+        def get_next(self) -> Any:
+            """The next sample by input name, or None at the end."""
+            sample = next(self._samples, None)
+            return None if sample is None else dict(zip(names, sample, strict=True))
+
+    return Reader()
+
+
+def _format_note(chosen: Int8Format, mode: str) -> str:
+    per = "channel" if chosen.per_channel else "tensor"
+    if mode == "dynamic":
+        return f"dynamic int8: uint8 weights per {per}"
+    reduced = " in 7 bits" if chosen.reduce_range else ""
+    return f"static int8: {chosen.activation} activations x {chosen.weight} weights{reduced} per {per}"
+
+
+def _saturation_note(chosen: Int8Format, mode: str) -> tuple[str, ...]:
+    """A warning where this host may compute the file less exactly than the device it is for.
+
+    Without VNNI, AVX2 kernels add pairs of 8 x 8 bit products in 16 bits, which full-range weights overflow.
+    """
+    flags = host_cpu_flags()
+    if mode == "dynamic" or chosen.reduce_range or chosen.weight != "int8" or not flags or flags & _VNNI:
+        return ()
+    return (
+        "8-bit weights: exact on Arm and with VNNI, but x86 without VNNI saturates, and this host is such",
+    )
+
+
+def host_cpu_flags() -> frozenset[str]:
+    """The x86 CPU flags of this host as Linux names them; none elsewhere."""
+    path = Path("/proc/cpuinfo")
+    if platform.machine() not in ("x86_64", "AMD64") or not path.is_file():
+        return frozenset()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return frozenset(flags.partition(":")[2].split())

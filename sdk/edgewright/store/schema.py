@@ -1,0 +1,128 @@
+"""Opening a database: refused when it is not ours, newer or damaged; created or upgraded otherwise.
+
+A refused file is left as it was: it is looked at through a read-only connection first.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
+
+from edgewright.errors import StoreError
+
+from .location import shown
+
+BUSY_TIMEOUT_S = 30
+#: Smaller files are read whole in search of damage when they are opened, which takes some 0.1 s.
+CHECKED_BYTES = 32 << 20
+_HEADER = b"SQLite format 3\0"
+_MIGRATIONS = "edgewright.store:migrations"
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine whose transactions are the database's own, DDL included."""
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # pysqlite's own BEGIN leaves DDL outside the transaction
+        for pragma in ("foreign_keys = ON", "journal_mode = WAL", "synchronous = FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        # A writer takes the lock at once: one that starts as a reader cannot wait for another writer.
+        writes = connection.get_execution_options().get("edgewright_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def prepare_file(url: URL) -> None:
+    """Make the folder of a new SQLite file; refuse an existing file that cannot be a store.
+
+    Raises:
+        StoreError: the folder cannot be made, or the file is unreadable, damaged or not a store.
+    """
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return
+    path = Path(url.database)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            return
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            head = stream.read(len(_HEADER))
+    except OSError as error:
+        raise StoreError(f"{path}: the store cannot be opened: {error.strerror}") from None
+    if size and head != _HEADER:
+        raise StoreError(f"{path}: not an Edgewright store: not a SQLite database")
+    if size:
+        _inspect_file(path, whole=size <= CHECKED_BYTES)
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema to the newest revision, in one transaction that other openers wait for.
+
+    Raises:
+        StoreError: the database holds something else, or a revision this version does not know.
+    """
+    config = _alembic()
+    known = {revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()}
+    with engine.connect().execution_options(edgewright_writes=True) as connection, connection.begin():
+        tables = set(inspect(connection).get_table_names())
+        if "alembic_version" in tables:
+            revisions = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
+            _check(shown(engine.url), tables, list(revisions), known)
+        else:
+            _check(shown(engine.url), tables, [], known)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", _MIGRATIONS)
+    return config
+
+
+def _check(where: str, tables: set[str], revisions: list[str], known: set[str]) -> None:
+    others = sorted(tables - {"alembic_version"})
+    if others and not revisions:
+        raise StoreError(f"{where}: not an Edgewright store: it holds other tables ({', '.join(others[:3])})")
+    strange = [revision for revision in revisions if revision not in known]
+    if strange:
+        raise StoreError(
+            f"{where}: written by a newer Edgewright (schema {strange[0]!r})",
+            mend="upgrade edgewright to read it",
+        )
+
+
+def _inspect_file(path: Path, *, whole: bool) -> None:
+    """Look at a SQLite file without writing to it."""
+    known = {revision.revision for revision in ScriptDirectory.from_config(_alembic()).walk_revisions()}
+    uri = f"file:{quote(str(path))}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as connection:
+            names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            tables = {str(name) for (name,) in names if not str(name).startswith("sqlite_")}
+            revisions = []
+            if "alembic_version" in tables:
+                found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+                revisions = [str(revision) for (revision,) in found]
+            _check(str(path), tables, revisions, known)
+            problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if whole else "ok"
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: the store cannot be read: {error}") from None
+    if problem != "ok":
+        raise StoreError(f"{path}: the store is damaged: {' '.join(str(problem).split())}")

@@ -1,0 +1,56 @@
+"""Devices for end-to-end tests: real SSH servers, and this user with a home of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.devices.command_line import Edgewright
+from tests.devices.netns import Lab
+from tests.devices.sshd import Sshd
+
+
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home directory for this user, without an SSH agent: nothing of the real one matters."""
+    home = tmp_path / "user"
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("SSH_AUTH_SOCK", "EDGEWRIGHT_FARM", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+@pytest.fixture
+def make_sshd(tmp_path: Path) -> Iterator[Callable[..., Sshd]]:
+    """Makes started servers; they are stopped after the test."""
+    servers: list[Sshd] = []
+
+    def make(**options: object) -> Sshd:
+        server = Sshd(tmp_path / f"sshd{len(servers)}", **options)  # type: ignore[arg-type]
+        servers.append(server)
+        return server.start()
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def board(make_sshd: Callable[..., Sshd]) -> Sshd:
+    """One device over SSH, trusted."""
+    return make_sshd()
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """A network of its own for devices whose links and disks fail."""
+    with Lab(tmp_path / "lab") as made:
+        yield made
+
+
+@pytest.fixture
+def edgewright(tmp_path: Path) -> Edgewright:
+    """The command line, run in the test's folder."""
+    return Edgewright(tmp_path)
