@@ -1,11 +1,12 @@
-"""Named arrays: files of them, made-up inputs, and how near two sets are."""
+"""Named arrays: files of them, whether they are numbers, and how near two sets are."""
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+import zipfile
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 
 from .failure import AgentFailure
-from .protocol import Parity, TensorSpec, Tolerance
+from .protocol import Parity, Tolerance
 
 Arrays = Dict[str, Any]
 
@@ -18,127 +19,16 @@ def load(path: str) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
         raise AgentFailure("protocol", f"{path}: not a readable .npz file: {error}") from error
 
 
 def save(path: str, arrays: Mapping[str, Any]) -> None:
-    """Write an uncompressed ``.npz`` file."""
-    with open(path, "wb") as stream:
-        np.savez(stream, **dict(arrays))
-
-
-def complete_inputs(
-    given: Mapping[str, Any], specs: Sequence[TensorSpec], shapes: Mapping[str, Sequence[int]], seed: int
-) -> Arrays:
-    """All inputs of a model in its order: those given, and made-up ones for the rest.
-
-    A key ``#N`` stands for the N-th input. A single number given for an input with axes fills it. Made-up
-    floats come from a unit normal, integers are 0 or 1, booleans true: integers are mostly indices or masks,
-    and larger ones may be out of range.
-
-    Raises:
-        AgentFailure: ``invalid-input`` for an unknown name, a dynamic dimension without a size, a size or an
-            array that contradicts the model, or a type that cannot be made up.
-    """
-    named = {_by_position(key, specs): value for key, value in given.items()}
-    check_names(named, specs, "--input")
-    check_names(shapes, specs, "--shape")
-    rng = np.random.default_rng(seed)
-    inputs: Arrays = {}
-    for spec in specs:
-        if spec.name not in named:
-            inputs[spec.name] = _make(spec, _concrete(spec, shapes.get(spec.name)), rng)
-            continue
-        value = named[spec.name]
-        if value.ndim == 0:
-            value = _fill(spec, _concrete(spec, shapes.get(spec.name)), value)
-        inputs[spec.name] = _checked(spec, value)
-    return inputs
-
-
-def _by_position(key: str, specs: Sequence[TensorSpec]) -> str:
-    if not key.startswith("#") or not key[1:].isdigit():
-        return key
-    position = int(key[1:])
-    if position >= len(specs):
-        raise AgentFailure("invalid-input", f"{position + 1} inputs were given, the model has {len(specs)}")
-    return specs[position].name
-
-
-def _fill(spec: TensorSpec, shape: Tuple[int, ...], value: Any) -> Any:
-    """One number everywhere, when the input's type holds it exactly."""
-    if spec.dtype == "str" or value.dtype.kind in "US":
-        return np.full(shape, value)
-    filled = np.full(shape, value).astype(spec.dtype)
-    if filled.size and filled.flat[0] != value and np.dtype(spec.dtype).kind != "f":
-        raise AgentFailure("invalid-input", f"input {describe(spec)} cannot hold {value}")
-    return filled
-
-
-def _checked(spec: TensorSpec, value: Any) -> Any:
-    shape_fits = len(value.shape) == len(spec.shape) and all(
-        not isinstance(d, int) or d == size for d, size in zip(spec.shape, value.shape)
-    )
-    is_text = spec.dtype == "str"
-    if not shape_fits or (value.dtype.kind not in "USO" if is_text else value.dtype != np.dtype(spec.dtype)):
-        got = f"{value.dtype}[{' x '.join(str(d) for d in value.shape)}]"
-        raise AgentFailure("invalid-input", f"input {describe(spec)} cannot take {got}")
-    return np.ascontiguousarray(value).reshape(value.shape)
-
-
-def check_names(given: Mapping[str, Any], specs: Sequence[TensorSpec], what: str) -> None:
-    """Refuse a name that the model does not have."""
-    names = [spec.name for spec in specs]
-    for name in given:
-        if name not in names:
-            raise AgentFailure(
-                "invalid-input", f"{what}: the model has no input {name!r}", f"its inputs: {', '.join(names)}"
-            )
-
-
-def describe(spec: TensorSpec) -> str:
-    """``name: dtype[1 x N x 3]`` for messages."""
-    return f"{spec.name}: {spec.dtype}[{' x '.join(str(d) for d in spec.shape)}]"
-
-
-def _concrete(spec: TensorSpec, given: Optional[Sequence[int]]) -> Tuple[int, ...]:
-    dynamic = [(i, d) for i, d in enumerate(spec.shape) if not isinstance(d, int)]
-    if given is None:
-        if dynamic:
-            names = ", ".join(f"{d} (axis {i})" for i, d in dynamic)
-            sizes = "x".join(str(d) if isinstance(d, int) else "1" for d in spec.shape)
-            raise AgentFailure(
-                "invalid-input",
-                f"input {describe(spec)} has dynamic dimensions: {names}",
-                f"give their sizes, for example --shape {spec.name}:{sizes}",
-            )
-        return tuple(int(d) for d in spec.shape)
-    fits = len(given) == len(spec.shape) and all(
-        not isinstance(d, int) or d == g for d, g in zip(spec.shape, given)
-    )
-    if not fits:
-        shown = "x".join(str(size) for size in given)
-        raise AgentFailure(
-            "invalid-input", f"--shape {spec.name}:{shown} does not fit input {describe(spec)}"
-        )
-    return tuple(int(size) for size in given)
-
-
-def _make(spec: TensorSpec, shape: Tuple[int, ...], rng: Any) -> Any:
-    try:
-        dtype = np.dtype(spec.dtype)
-    except TypeError:
-        raise AgentFailure(
-            "invalid-input",
-            f"input {describe(spec)}: no values can be made up for this type",
-            f"give them: --input {spec.name}=FILE.npy",
-        ) from None
-    if dtype.kind == "f":
-        return np.asarray(rng.standard_normal(shape), dtype)
-    if dtype.kind == "b":
-        return np.ones(shape, dtype)
-    return np.asarray(rng.integers(0, 2, shape), dtype)
+    """Write an uncompressed ``.npz`` file, whatever the names: ``numpy.savez`` takes some for its own."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, value in arrays.items():
+            with archive.open(name + ".npy", "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, np.asarray(value), allow_pickle=False)
 
 
 def refuse_nan(outputs: Arrays, inputs: Arrays) -> None:
@@ -156,7 +46,7 @@ def refuse_nan(outputs: Arrays, inputs: Arrays) -> None:
 
 
 def _count_nan(value: Any) -> int:
-    return int(np.isnan(value).sum()) if value.dtype.kind == "f" else 0
+    return int(np.isnan(value).sum()) if value.dtype.kind in "fc" else 0
 
 
 def compare(outputs: Arrays, expected: Arrays) -> Tuple[Parity, Dict[str, Parity]]:
@@ -210,6 +100,13 @@ def _compare_one(got: Any, want: Any) -> Parity:
     signal = float(np.square(np.clip(np.nan_to_num(b), -1e150, 1e150)).sum())
     sqnr = float(10 * np.log10(signal / noise)) if noise > 0 and signal > 0 else None
     return Parity(_cosine(a, b), max_abs, sqnr, _top1(got, want))
+
+
+def _reals(value: Any) -> Any:
+    """All numbers in a row; complex ones as two each."""
+    if value.dtype.kind == "c":
+        value = np.stack([value.real, value.imag])
+    return np.asarray(value, np.float64).ravel()
 
 
 def _cosine(a: Any, b: Any) -> float:

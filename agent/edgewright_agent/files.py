@@ -3,6 +3,7 @@
 ROOT/agent/SHA.pyz    the agent itself
 ROOT/store/SHA        model and data files, named by their SHA-256
 ROOT/jobs/ID/         one job: model/ (hard links), outputs, result.json
+ROOT/engines/         what accelerators' compilers built, see engines.py
 """
 
 import errno
@@ -68,6 +69,7 @@ class Store:
         self.root = os.path.abspath(root)
         self.store = os.path.join(self.root, "store")
         self.jobs = os.path.join(self.root, "jobs")
+        self.engines = os.path.join(self.root, "engines")
         for folder in (self.store, self.jobs):
             os.makedirs(folder, mode=0o700, exist_ok=True)
 
@@ -142,7 +144,7 @@ class Store:
     def clean(self) -> int:
         """Remove everything but the agent; how many bytes that freed."""
         freed = 0
-        for folder in (self.store, self.jobs):
+        for folder in filter(os.path.isdir, (self.store, self.jobs, self.engines)):
             for where, _, names in os.walk(folder):
                 freed += sum(os.lstat(os.path.join(where, name)).st_size for name in names)
             shutil.rmtree(folder)

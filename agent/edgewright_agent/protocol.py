@@ -23,14 +23,28 @@ from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple, Union
 
 from .codec import MAX_SAMPLES, Samples, WireError, decode, encode
+from .protocol_energy import (
+    Alignment,
+    Energy,
+    EnergyPlan,
+    Meter,
+    MeterFormat,
+    MeterInfo,
+    MeterRecording,
+    PowerTrace,
+    Window,
+)
+from .protocol_ops import MAX_OPS, NodeShare, OpsPlan, OpsProfile, OpTime, Placement
 
 __all__ = [
     "ERROR_CODES",
     "FORMATS",
+    "MAX_OPS",
     "MAX_SAMPLES",
     "PROTOCOL_VERSION",
     "RUNTIMES",
     "AgentError",
+    "Alignment",
     "Data",
     "Device",
     "Energy",
@@ -41,8 +55,17 @@ __all__ = [
     "Job",
     "Limits",
     "Memory",
+    "Meter",
+    "MeterFormat",
+    "MeterInfo",
+    "MeterRecording",
     "Model",
+    "NodeShare",
+    "OpTime",
+    "OpsPlan",
+    "OpsProfile",
     "Parity",
+    "Placement",
     "PowerTrace",
     "RunResult",
     "RuntimeInfo",
@@ -106,13 +129,18 @@ class Model:
 
 @dataclass(frozen=True)
 class Execution:
-    """How to run it. ``threads`` and ``affinity`` are set before the runtime is imported."""
+    """How to run it. ``threads`` and ``affinity`` are set before the runtime is imported.
+
+    ``providers`` are tried in their order; those in ``required`` must execute, and then nothing that is not
+    among ``providers`` may. The others are preferred: what became of them is in :class:`SessionInfo`.
+    """
 
     runtime: str
     providers: Tuple[str, ...] = ()
     threads: int = 1
     affinity: Tuple[int, ...] = ()
     provider_options: Dict[str, Dict[str, str]] = field(default_factory=dict)
+    required: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -159,15 +187,6 @@ class Scenario:
 
 
 @dataclass(frozen=True)
-class EnergyPlan:
-    """Sensors to try, in order, and how long to watch the idle device before and after."""
-
-    sensors: Tuple[str, ...] = ()
-    idle_ns: int = 2_000_000_000
-    min_duration_ns: int = 5_000_000_000
-
-
-@dataclass(frozen=True)
 class Limits:
     """Bounds on the worker: exceeded, it is ended and the job fails with the cause."""
 
@@ -187,6 +206,7 @@ class Job:
     scenario: Optional[Scenario] = None
     energy: Optional[EnergyPlan] = None
     limits: Limits = field(default_factory=Limits)
+    profile_ops: Optional[OpsPlan] = None
 
 
 # --- what the agent answers -------------------------------------------------------------------
@@ -213,7 +233,10 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """What really ran: the providers the runtime reports, not those asked for."""
+    """What really ran: the providers the runtime reports, not those asked for.
+
+    ``asked`` holds the latter in their order, and ``placement`` which nodes each of the former executes.
+    """
 
     runtime: str
     version: str
@@ -222,11 +245,17 @@ class SessionInfo:
     inputs: Tuple[TensorSpec, ...]
     outputs: Tuple[TensorSpec, ...]
     notes: Tuple[str, ...] = ()
+    asked: Tuple[str, ...] = ()
+    placement: Placement = field(default_factory=Placement)
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Four phases, never mixed. ``capped`` says that ``max_count`` ended the loop."""
+    """Four phases, never mixed. ``capped`` says that ``max_count`` ended the loop.
+
+    ``build_ns`` is what loading and one inference took in a process before this one that filled an empty
+    engine cache; None where no engine was built, so that ``load_ns`` is always the load of a built one.
+    """
 
     load_ns: int
     first_ns: int
@@ -234,6 +263,7 @@ class Timing:
     latency_ns: Samples
     duration_ns: int
     capped: bool = False
+    build_ns: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -241,48 +271,19 @@ class Memory:
     """Resident set of the worker: runtime imported, model loaded, highest seen.
 
     ``peak_method`` says whether the high-water mark covers the model alone or the process's life.
+    ``pss_bytes`` is the proportional share after the steady state, ``arena_bytes`` what the runtime's own
+    allocator holds, ``device_bytes`` what an accelerator's driver counts. ``notes`` says of each of the three
+    (``pss``, ``arena``, ``device``) how it was taken or why it was not.
     """
 
     baseline_bytes: int
     loaded_bytes: int
     peak_bytes: Optional[int]
     peak_method: str
-
-
-@dataclass(frozen=True)
-class Window:
-    """A span of the device's monotonic clock and how many inferences it held."""
-
-    name: str
-    start_ns: int
-    end_ns: int
-    count: int = 0
-
-
-@dataclass(frozen=True)
-class PowerTrace:
-    """Raw readings of one sensor.
-
-    ``kind`` is ``power`` (``values`` are milliwatts) or ``energy`` (``values`` are microjoules
-    counted up from the first reading, wraps undone). ``rule`` says how rails were combined.
-    """
-
-    sensor: str
-    scope: str
-    rails: Tuple[str, ...]
-    rule: str
-    kind: str
-    t_ns: Samples
-    values: Samples
-
-
-@dataclass(frozen=True)
-class Energy:
-    """A trace with the windows it belongs to, or the reason why there is none. Never both absent."""
-
-    trace: Optional[PowerTrace]
-    windows: Tuple[Window, ...]
-    reason: str = ""
+    pss_bytes: Optional[int] = None
+    arena_bytes: Optional[int] = None
+    device_bytes: Optional[int] = None
+    notes: Dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -327,6 +328,7 @@ class RunResult:
     parity: Optional[Parity]
     parity_reason: str = ""
     files: Tuple[FileRef, ...] = ()
+    ops: Optional[OpsProfile] = None
 
 
 # --- what a device is -------------------------------------------------------------------------

@@ -5,12 +5,14 @@ import json
 import os
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
+from . import engines
 from .child import Child, Ending
 from .failure import AgentFailure
 from .files import Store, write_json
-from .protocol import Energy, EnergyPlan, Environment, FileRef, Job, RunResult, decode, encode
+from .protocol import Energy, Environment, FileRef, Job, RunResult, Timing, decode, encode
 from .sensors.environment import read_environment
 from .sensors.power import choose
 from .sensors.power.sampler import PowerSampler
@@ -40,7 +42,9 @@ def run(job: Job, store: Store, emit: Emit) -> RunResult:
                 return decode(RunResult, json.load(stream))
         _prepare(job, store, folder)
         sensor, no_sensor = choose(job.energy.sensors) if job.energy else (None, "energy was not asked for")
-        effective = job if sensor else _without_energy(job)
+        effective = engines.with_cache(job if sensor else _without_energy(job), store.engines)
+        built = engines.Engines(effective, store.engines)
+        build_ns = built.build(lambda first: _timing(first, folder, emit))
         write_json(os.path.join(folder, JOB), encode(effective))
         before = read_environment()
         watch = _Watch(emit, PowerSampler(sensor) if sensor else None)
@@ -48,6 +52,7 @@ def run(job: Job, store: Store, emit: Emit) -> RunResult:
         after = read_environment()
         observed = _observed(folder, ending)
         energy = watch.energy(observed.windows, no_sensor)
+        observed = _with_engines(observed, build_ns, built.notes())
         result = _result(job, observed, energy, (before, after))
         shutil.rmtree(os.path.join(folder, "model"))
         shutil.rmtree(os.path.join(folder, "data"))
@@ -75,7 +80,7 @@ class _Watch:
         if self._sampler is None:
             return Energy(None, (), no_sensor)
         trace, reason = self._sampler.result()
-        return Energy(trace, windows if trace else (), reason)
+        return Energy(trace, windows, reason)
 
 
 @contextmanager
@@ -113,8 +118,16 @@ def _data_files(job: Job) -> List[FileRef]:
 
 
 def _without_energy(job: Job) -> Job:
-    nothing: Optional[EnergyPlan] = None
-    return Job(job.job_id, job.model, job.execution, job.data, job.scenario, nothing, job.limits)
+    return replace(job, energy=None)
+
+
+def _timing(job: Job, folder: str, emit: Emit) -> Optional[Timing]:
+    """Run a job in a worker before the measured one, and forget everything but its times."""
+    write_json(os.path.join(folder, JOB), encode(job))
+    ending = Child(folder, job.execution, job.limits).run(emit, emit)
+    timing = _observed(folder, ending).timing
+    os.unlink(os.path.join(folder, REPORT))
+    return timing
 
 
 def _observed(folder: str, ending: Ending) -> Observed:
@@ -131,6 +144,12 @@ def _observed(folder: str, ending: Ending) -> Observed:
     raise ending.failure()
 
 
+def _with_engines(observed: Observed, build_ns: Optional[int], notes: Tuple[str, ...]) -> Observed:
+    timing = observed.timing and replace(observed.timing, build_ns=build_ns)
+    session = replace(observed.session, notes=(*observed.session.notes, *notes))
+    return replace(observed, timing=timing, session=session)
+
+
 def _result(job: Job, observed: Observed, energy: Energy, environment: Tuple[Environment, ...]) -> RunResult:
     return RunResult(
         job_id=job.job_id,
@@ -142,4 +161,5 @@ def _result(job: Job, observed: Observed, energy: Energy, environment: Tuple[Env
         parity=observed.parity,
         parity_reason=observed.parity_reason,
         files=observed.files,
+        ops=observed.ops,
     )

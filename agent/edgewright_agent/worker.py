@@ -8,19 +8,22 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, List, Optional, Sequence, TextIO, Tuple
 
-from . import arrays, memory, timing
+from . import arrays, memory, parity, timing
 from .failure import AgentFailure
+from .feeds import Feeds
+from .feeds import describe as describe_input
 from .files import describe, write_json
 from .protocol import (
     AgentError,
-    Data,
     EnergyPlan,
     FileRef,
     Job,
     Memory,
+    OpsPlan,
+    OpsProfile,
     Parity,
     Scenario,
     SessionInfo,
@@ -29,7 +32,7 @@ from .protocol import (
     decode,
     encode,
 )
-from .runtimes import Session, import_runtime
+from .runtimes import Session, import_runtime, placement
 
 REPORT = "worker.json"
 JOB = "job.json"
@@ -54,6 +57,7 @@ class Observed:
     parity: Optional[Parity]
     parity_reason: str
     files: Tuple[FileRef, ...]
+    ops: Optional[OpsProfile] = None
 
 
 class Phases:
@@ -91,7 +95,7 @@ def observe(job: Job, folder: str, phases: Phases) -> Observed:
     """Import, load, run once and compare, time, and evaluate, each phase on its own."""
     phases.enter("import")
     runtime = import_runtime(job.execution.runtime)
-    given = _load(job.data.inputs, folder)
+    feeds = Feeds(_load(job.data.inputs, folder) or {}, job.data.shapes)
     expected = _load(job.data.expected, folder)
     baseline_bytes = memory.resident_bytes()
     was_reset = memory.reset_peak()
@@ -99,23 +103,35 @@ def observe(job: Job, folder: str, phases: Phases) -> Observed:
     phases.enter("load")
     path = os.path.join(folder, "model", job.model.files[0].name)
     loaded: List[Session] = []
-    load_ns = timing.time_once(lambda: loaded.append(runtime.load(path, job.execution, job.data.shapes)))
+    load_ns = timing.time_once(lambda: loaded.append(runtime.load(path, job.execution, feeds)))
     session = loaded[0]
     loaded_bytes = memory.resident_bytes()
+    placement.check(job.execution, session.info(), session.placement(by_running=False))
 
     phases.enter("first")
-    inputs = arrays.complete_inputs(given or {}, session.inputs, job.data.shapes, job.data.seed)
+    inputs = feeds.complete(session.inputs, job.data.seed)
     session.bind(inputs)
-    first_ns = timing.time_once(session.invoke)
+    first_ns = _first(session, feeds, known_to_run=expected is not None)
     outputs = session.outputs()
     arrays.refuse_nan(outputs, inputs)
-    parity, parity_reason = _check_parity(outputs, expected, job.data)
+
+    def again() -> arrays.Arrays:
+        fresh = runtime.load(path, job.execution, feeds)
+        fresh.bind(inputs)
+        fresh.invoke()
+        return fresh.outputs()
+
+    likeness = parity.check(outputs, expected, job.data.tolerance, again)
 
     measured = _measure(session.invoke, job.scenario, phases, load_ns, first_ns)
     windows = _energy_pass(session.invoke, job.energy, phases) if measured else ()
     peak_bytes, peak_method = memory.peak_bytes(was_reset)
+    if likeness.reopened:
+        peak_bytes, peak_method = None, "a second session was open to see whether the model repeats itself"
 
-    info = session.info()
+    phases.enter("placement")
+    info = _placed(session, job)
+    ops = _profile(session, job.profile_ops, phases)
     files = _keep(folder, inputs, outputs) if job.data.keep_outputs else []
     if job.data.evaluation is not None:
         phases.enter("evaluate")
@@ -125,34 +141,48 @@ def observe(job: Job, folder: str, phases: Phases) -> Observed:
         memory=Memory(baseline_bytes, loaded_bytes, peak_bytes, peak_method),
         timing=measured,
         windows=windows,
-        parity=parity,
-        parity_reason=parity_reason,
+        parity=likeness.parity,
+        parity_reason=likeness.reason,
         files=tuple(files),
+        ops=ops,
     )
+
+
+def _placed(session: Session, job: Job) -> SessionInfo:
+    """What ran with the share of nodes each provider took, now that nothing is measured any more."""
+    info = session.info()
+    is_needed = job.scenario is not None or bool(job.execution.required)
+    where = session.placement(by_running=is_needed)
+    placement.check(job.execution, info, where)
+    return replace(info, placement=where)
+
+
+def _profile(session: Session, plan: Optional[OpsPlan], phases: Phases) -> Optional[OpsProfile]:
+    if plan is None:
+        return None
+    phases.enter("profile")
+    return session.profile_ops(plan)
 
 
 def _load(ref: Optional[FileRef], folder: str) -> Optional[Dict[str, Any]]:
     return None if ref is None else arrays.load(os.path.join(folder, "data", ref.name))
 
 
-def _check_parity(
-    outputs: Dict[str, Any], expected: Optional[Dict[str, Any]], data: Data
-) -> Tuple[Optional[Parity], str]:
-    """Outputs too far from the host's are an error: their latency would be that of another computation."""
-    if expected is None:
-        return None, "the host gave no expected outputs"
-    worst, each = arrays.compare(outputs, expected)
-    if data.tolerance is not None:
-        for name, one in each.items():
-            if not arrays.within(one, data.tolerance):
-                allowed = data.tolerance
-                raise AgentFailure(
-                    "model-rejected",
-                    f"output {name!r} differs from the host's: cosine {one.cosine:.4f}, largest error "
-                    f"{one.max_abs:.4g} (allowed: cosine {allowed.cosine} or error {allowed.max_abs:.4g})",
-                    "this runtime computes this file wrongly; use another runtime version or number format",
-                )
-    return worst, ""
+def _first(session: Session, feeds: Feeds, *, known_to_run: bool) -> int:
+    """Time the first inference. What fails here with the user's sizes or values is most often due to them."""
+    try:
+        return timing.time_once(session.invoke)
+    except AgentFailure as failure:
+        if known_to_run or failure.error.code != "model-rejected":
+            raise
+        sizes = feeds.sizes(session.inputs)
+        fed = ", ".join(describe_input(spec, sizes[spec.name]) for spec in session.inputs)
+        chosen = bool(feeds.arrays or feeds.shapes)
+        raise AgentFailure(
+            "invalid-input" if chosen else "model-rejected",
+            f"the model cannot run on its inputs {fed}: {failure.error.message}",
+            "give other sizes with --shape, or real values with --input",
+        ) from None
 
 
 def _measure(
@@ -208,7 +238,7 @@ def _evaluate(session: Session, samples: Dict[str, Any], folder: str, job: Job) 
     size_bytes = 0
     for index in range(next(iter(counts.values()))):
         sample = {name: values[index][None] for name, values in samples.items()}
-        session.bind(arrays.complete_inputs(sample, session.inputs, {}, job.data.seed))
+        session.bind(Feeds(sample).complete(session.inputs, job.data.seed))
         session.invoke()
         for name, value in session.outputs().items():
             collected.setdefault(name, []).append(value)

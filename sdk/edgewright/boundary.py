@@ -9,6 +9,7 @@ write to a copy made before, which :func:`progress_stream` opens.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import sys
@@ -36,7 +37,11 @@ def quiet() -> Iterator[None]:
         try:
             os.dup2(sink.fileno(), 1)
             os.dup2(sink.fileno(), 2)
-            with warnings.catch_warnings():
+            with (
+                warnings.catch_warnings(),
+                contextlib.redirect_stdout(_stream(1)),
+                contextlib.redirect_stderr(_stream(2)),
+            ):
                 warnings.simplefilter("ignore")
                 yield
         finally:
@@ -87,7 +92,13 @@ def progress_stream() -> TextIO:
     return os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
 
 
+@functools.cache
+def _stream(descriptor: int) -> TextIO:
+    """Writes to a descriptor, whatever it leads to at the time: log handlers keep hold of such a stream."""
+    return os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", buffering=1, closefd=False)
+
+
 def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr, _stream(1), _stream(2)):
         if stream is not None and not stream.closed:
             stream.flush()

@@ -23,6 +23,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from .artifact import sha256_file
@@ -50,24 +51,23 @@ class Dependency:
 
 
 class Recorder:
-    """Collects what the watching thread, and threads it starts, read inside :meth:`watching`."""
+    """Collects what is read inside :meth:`watching`, but for what threads read that ran before it began."""
 
     def __init__(self) -> None:
         self._stamps: dict[tuple[str, bool], tuple[int, int]] = {}
-        self._threads: set[int] = set()
-        self._started: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+        self._strangers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Record from here to the end of the block; modules of the user's that are loaded by then count."""
         _install()
-        self._threads.add(threading.get_ident())
+        self._strangers = weakref.WeakSet(threading.enumerate())
+        self._strangers.discard(threading.current_thread())
         _ACTIVE.append(self)
         try:
             yield
         finally:
             _ACTIVE.remove(self)
-            self._threads.discard(threading.get_ident())
             for name in local_modules():
                 self.add(str(sys.modules[name].__file__))
 
@@ -87,18 +87,10 @@ class Recorder:
             found.append(Dependency(path, digest, folder))
         return tuple(found)
 
-    def note_start(self, thread: object) -> None:
-        """A watched thread starts another one."""
-        if isinstance(thread, threading.Thread) and self._mine():
-            self._started.add(thread)
-
     def note_read(self, path: object, *, folder: bool) -> None:
-        """A thread opens something; it counts when the thread is watched."""
-        if isinstance(path, str | bytes | os.PathLike) and self._mine():
+        """A thread opens something; an open descriptor is not a path."""
+        if isinstance(path, str | bytes | os.PathLike) and threading.current_thread() not in self._strangers:
             self.add(os.fsdecode(path), folder=folder)
-
-    def _mine(self) -> bool:
-        return threading.get_ident() in self._threads or threading.current_thread() in self._started
 
 
 def local_modules() -> tuple[str, ...]:
@@ -135,13 +127,13 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         if flags & os.O_ACCMODE == os.O_RDONLY:
             for recorder in tuple(_ACTIVE):
                 recorder.note_read(path, folder=False)
-    elif event in ("os.listdir", "os.scandir"):
-        if not sys._getframe(1).f_code.co_filename.startswith(_IMPORT_MACHINERY):
-            for recorder in tuple(_ACTIVE):
-                recorder.note_read(args[0] if args[0] is not None else ".", folder=True)
-    elif event in ("_thread.start_new_thread", "_thread.start_joinable_thread"):
+    elif event in ("os.listdir", "os.scandir") and not _is_import_machinery(sys._getframe(1)):
         for recorder in tuple(_ACTIVE):
-            recorder.note_start(getattr(args[0], "__self__", None))
+            recorder.note_read(args[0] if args[0] is not None else ".", folder=True)
+
+
+def _is_import_machinery(caller: FrameType) -> bool:
+    return caller.f_code.co_filename.startswith(_IMPORT_MACHINERY)
 
 
 def _roots() -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -6,19 +6,16 @@ ONNX model's external data is there and inside the model's own folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from edgewright_agent.protocol import Tolerance
 
 from .artifact import Artifact, sha256_file
 from .errors import ConfigError, DeviceError, InvalidInput, InvalidModel
 from .workload import Array
-
-if TYPE_CHECKING:
-    import onnx
 
 #: File name endings and the format they stand for.
 FORMATS = {".onnx": "onnx", ".tflite": "tflite"}
@@ -31,10 +28,18 @@ _TFLITE_IDENTIFIER = b"TFL3"
 
 @dataclass(frozen=True)
 class Feeds:
-    """What the user gave to feed a model with: sizes of dynamic inputs, and arrays by input name."""
+    """What the user gave to feed a model with: sizes of dynamic inputs, and arrays by input name.
+
+    An array without axes fills its input; as text, it is a number as the user wrote it.
+    """
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     inputs: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def sizes(self) -> dict[str, tuple[int, ...]]:
+        """The sizes that are known, those of arrays included."""
+        return {**{name: array.shape for name, array in self.inputs.items() if array.ndim}, **self.shapes}
 
 
 @dataclass(frozen=True)
@@ -47,22 +52,48 @@ class BareModel:
 
 def is_model_file(name: str) -> bool:
     """Whether ``name`` ends like a bare model."""
-    return Path(name).suffix in FORMATS
+    return Path(name).suffix.lower() in FORMATS
 
 
-def model_files(path: Path) -> tuple[Path, ...]:
+def model_format(path: Path) -> str:
+    """``onnx`` or ``tflite``, by the ending."""
+    return FORMATS[path.suffix.lower()]
+
+
+def check_is_file(path: Path) -> None:
+    """Refuse what cannot be read like a file: a folder, a pipe, a device.
+
+    Raises:
+        ConfigError: with what it is instead.
+    """
+    try:
+        if not path.is_file():
+            raise ConfigError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def model_files(path: Path, feeds: Feeds | None = None) -> tuple[Path, ...]:
     """The model, then its external data files.
 
     Raises:
         ConfigError: no such file, not a model, truncated, or external data that is missing or outside.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
-    if FORMATS[path.suffix] == "onnx":
-        return (path, *_external_data(path))
-    with path.open("rb") as stream:
-        header = stream.read(8)
-    if header[4:8] != _TFLITE_IDENTIFIER:
+    check_is_file(path)
+    try:
+        if path.stat().st_size == 0:
+            raise ConfigError(f"{path}: empty")
+        if model_format(path) == "onnx":
+            from .onnx_file import check_ranks, external_files, read_onnx
+
+            model = read_onnx(path)
+            check_ranks(model, path, feeds.sizes if feeds else {})
+            return (path, *external_files(model, path))
+        with path.open("rb") as stream:
+            header = stream.read(8)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    if header[4:] != _TFLITE_IDENTIFIER:
         raise ConfigError(f"{path}: not a TFLite model", mend="its bytes 4 to 8 must read TFL3")
     return (path,)
 
@@ -73,19 +104,17 @@ def open_model(path: Path, feeds: Feeds, folder: Path) -> BareModel:
     Args:
         path: the file.
         feeds: inputs and sizes from the user; the rest is made up from the model's own signature.
-        folder: where the recorded inputs and outputs are written.
+        folder: where the recorded inputs and outputs are written, named by their content.
 
     Raises:
         ConfigError: the file or the feeds are wrong.
     """
     from .reference import reference_run
-    from .tensorfile import write_arrays
 
-    files = model_files(path)
-    format_name = FORMATS[path.suffix]
+    files = model_files(path, feeds)
     bare = Artifact(
         path=path,
-        format=format_name,
+        format=model_format(path),
         sha256=sha256_file(path),
         size_bytes=sum(file.stat().st_size for file in files),
         extra_files=files[1:],
@@ -93,63 +122,22 @@ def open_model(path: Path, feeds: Feeds, folder: Path) -> BareModel:
         shapes=dict(feeds.shapes),
     )
     try:
-        run = reference_run(files, format_name, inputs=feeds.inputs or None, shapes=feeds.shapes)
+        run = reference_run(files, bare.format, inputs=feeds.inputs or None, shapes=feeds.shapes)
     except (InvalidModel, InvalidInput) as error:
         raise ConfigError(f"{path}: {error.message}", mend=error.mend) from error
     except DeviceError as error:
         return BareModel(bare, f"this host could not run the model: {error.message}")
-    inputs, expected = folder / f"{bare.sha256}.inputs.npz", folder / f"{bare.sha256}.expected.npz"
-    write_arrays(inputs, run.inputs)
-    write_arrays(expected, run.outputs)
-    return BareModel(replace(bare, inputs=inputs, expected=expected))
+    return BareModel(replace(bare, inputs=_record(folder, run.inputs), expected=_record(folder, run.outputs)))
 
 
-def _external_data(path: Path) -> Iterator[Path]:
-    import onnx
-    from google.protobuf.message import DecodeError
+def _record(folder: Path, arrays: Mapping[str, Array]) -> Path:
+    """Write the arrays under a name made of them, which another run with other arrays does not take."""
+    from .tensorfile import write_arrays
 
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except DecodeError:
-        raise ConfigError(f"{path}: not a valid ONNX file: truncated, or another format") from None
-    if not model.graph.node and not model.graph.output:
-        raise ConfigError(f"{path}: not a valid ONNX file: it holds no graph")
-    seen = set()
-    for tensor in _tensors(model.graph):
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            continue
-        location = {entry.key: entry.value for entry in tensor.external_data}.get("location", "")
-        if location not in seen:
-            seen.add(location)
-            yield _beside(path, location, tensor.name)
-
-
-def _beside(model: Path, location: str, tensor: str) -> Path:
-    """The external file, refused unless it is a plain file in the model's own folder."""
-    named = f"{model}: external data {location!r} of tensor {tensor!r}"
-    if not location or Path(location).is_absolute() or "\\" in location or ".." in Path(location).parts:
-        raise ConfigError(f"{named} points outside the model's folder")
-    if len(Path(location).parts) != 1:
-        raise ConfigError(f"{named} is in a subfolder", mend="save the model with its data beside it")
-    data = model.parent / location
-    if not data.is_file():
-        raise ConfigError(f"{named} is missing")
-    if data.resolve().parent != model.parent.resolve():
-        raise ConfigError(f"{named} points outside the model's folder")
-    return data
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[Any]:
-    """Every constant of a graph: initializers, sparse ones, attributes, and those of its subgraphs."""
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield sparse.values
-        yield sparse.indices
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            subgraphs = [attribute.g] if attribute.HasField("g") else []
-            for subgraph in (*subgraphs, *attribute.graphs):
-                yield from _tensors(subgraph)
+    digest = hashlib.sha256()
+    for name, value in arrays.items():
+        digest.update(repr((name, value.dtype.str, value.shape)).encode())
+        digest.update(value.tobytes())
+    path = folder / f"{digest.hexdigest()}.npz"
+    write_arrays(path, arrays)
+    return path

@@ -105,10 +105,21 @@ class Hardware:
 
 @dataclass(frozen=True, config=STRICT)
 class RuntimeSupport:
-    """One runtime and its execution providers or delegates in the order to try."""
+    """One runtime and its execution providers or delegates in the order to try.
+
+    ``options`` holds tables of texts by provider, as the runtime takes them. A TFLite delegate that is a
+    library of its own says where it is with the option ``library``.
+    """
 
     providers: Annotated[tuple[_Text, ...], Field(min_length=1)]
     notes: _Note = ""
+    options: dict[_Text, dict[_Text, _Note]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse options that nothing would read."""
+        for name in self.options:
+            if name not in self.providers:
+                raise ValueError(f"options for {name!r}, {did_you_mean(name, self.providers)}")
 
 
 @dataclass(frozen=True, config=STRICT)

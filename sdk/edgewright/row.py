@@ -61,7 +61,8 @@ class Row:
     """A cell with its outcome.
 
     ``preset`` names the measuring effort; ``notes`` come from the build. ``providers`` are the execution
-    providers that were asked for, in order; empty when the choice was left to the runtime.
+    providers that were asked for, in order; empty when the choice was left to the runtime. ``earlier`` are
+    measurements that were made again because they were not valid, raw samples and all.
     """
 
     cell: Cell
@@ -72,3 +73,4 @@ class Row:
     quality: Quality | None = None
     notes: tuple[str, ...] = ()
     providers: tuple[str, ...] = ()
+    earlier: tuple[Measured, ...] = ()

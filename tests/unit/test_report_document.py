@@ -203,7 +203,7 @@ def test_the_fastest_valid_setting_that_keeps_its_quality_is_shipped() -> None:
     assert headline.sentence.startswith(
         "Ship digits on pi5 as int8-static in onnxruntime: 2.00 ms median (2.00× faster"
     )
-    assert any("more than 0.01 of accuracy lost: prune50-int8" in remark for remark in headline.remarks)
+    assert any("accuracy worse by more than 0.01: prune50-int8" in remark for remark in headline.remarks)
 
 
 def test_a_metric_where_less_is_better_is_read_so() -> None:

@@ -5,7 +5,8 @@ from types import ModuleType
 from typing import Any, Callable, Dict, Mapping, Sequence
 
 from ..failure import AgentFailure
-from ..protocol import Execution, SessionInfo, TensorSpec
+from ..feeds import Feeds
+from ..protocol import Execution, OpsPlan, OpsProfile, Placement, SessionInfo, TensorSpec
 
 try:
     from typing import Protocol
@@ -37,15 +38,26 @@ class Session(Protocol):
     def info(self) -> SessionInfo:
         """What really runs."""
 
+    def placement(self, *, by_running: bool) -> Placement:
+        """Which provider executes which share of the nodes.
+
+        Args:
+            by_running: where the session does not tell, load the model once more and run it to find out.
+        """
+
+    def profile_ops(self, plan: OpsPlan) -> OpsProfile:
+        """Time by node on the bound inputs, in a session of its own, or why this runtime gives none."""
+
 
 class Runtime(Protocol):
     """A runtime that is imported. ``load`` is what the load phase times."""
 
-    def load(self, path: str, execution: Execution, shapes: Mapping[str, Sequence[int]]) -> Session:
-        """Load the model.
+    def load(self, path: str, execution: Execution, feeds: Feeds) -> Session:
+        """Load the model, for the sizes that ``feeds`` gives its dynamic inputs.
 
         Raises:
-            AgentFailure: ``model-rejected`` or ``provider-missing``, in words.
+            AgentFailure: ``invalid-model``, ``model-rejected`` or ``provider-missing``, in words; from a
+                runtime that places its tensors now, also what :meth:`Feeds.sizes` raises.
         """
 
 

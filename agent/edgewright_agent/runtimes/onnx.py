@@ -1,13 +1,17 @@
 """ONNX Runtime."""
 
+import os
 import re
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, List, Mapping, Tuple, TypeVar
 
 import numpy as np
 
 from ..arrays import Arrays
 from ..failure import AgentFailure
-from ..protocol import Execution, SessionInfo, TensorSpec
+from ..feeds import Feeds
+from ..protocol import Execution, OpsPlan, OpsProfile, Placement, SessionInfo, TensorSpec
+from . import onnx_profile, onnx_providers
+from .onnx_errors import explain, refusals
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -16,13 +20,9 @@ _DTYPES = {
     "tensor(bool)": "bool",
     "tensor(string)": "str",
 }
+T = TypeVar("T")
+
 _INTEGER = re.compile(r"tensor\((u?int(?:8|16|32|64))\)")
-_UNKNOWN_OPERATORS = (
-    re.compile(r"Fatal error: (?P<domain>[\w.]*):(?P<op>\w+)\(-?\d+\) is not a registered function/op"),
-    re.compile(r"No [Oo]p registered for (?P<op>\w+)"),
-    re.compile(r"Could not find an implementation for (?P<op>[\w.:]+)\("),
-    re.compile(r"(?P<domain>[\w.]+) is not a registered (?:domain|opset)"),
-)
 
 
 def open_runtime(name: str) -> "OnnxRuntime":
@@ -36,6 +36,7 @@ def open_runtime(name: str) -> "OnnxRuntime":
             "pip install onnxruntime on the device",
         ) from error
     onnxruntime.set_default_logger_severity(3)
+    onnxruntime.set_seed(0)  # random operators without a seed of their own draw the same on host and device
     return OnnxRuntime(name, onnxruntime)
 
 
@@ -46,38 +47,25 @@ class OnnxRuntime:
         self.name = name
         self.module = module
 
-    def load(self, path: str, execution: Execution, shapes: Mapping[str, Sequence[int]]) -> "OnnxSession":
-        """Create a session with the providers asked for, each of which must exist in this build."""
-        del shapes  # sizes of dynamic axes come with the inputs
-        ort = self.module
-        providers = list(execution.providers) or ["CPUExecutionProvider"]
-        available = ort.get_available_providers()
-        for provider in providers:
-            if provider not in available:
-                raise AgentFailure(
-                    "provider-missing",
-                    f"onnxruntime {ort.__version__} has no {provider}",
-                    f"this build has {', '.join(available)}",
-                )
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = execution.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        choices = [(p, dict(execution.provider_options.get(p, {}))) for p in providers]
+    def load(self, path: str, execution: Execution, feeds: Feeds) -> "OnnxSession":
+        """Create a session with those of the providers asked for that this build has, in their order."""
+        del feeds  # sizes of dynamic axes come with the inputs
         try:
-            session = ort.InferenceSession(path, options, providers=choices)
-        except _errors() as error:
-            raise _explain(ort.__version__, str(error)) from error
-        return OnnxSession(self, session, execution)
+            session = onnx_providers.create(self.module, path, execution)
+        except refusals() as error:
+            raise explain(self.module.__version__, str(error)) from error
+        return OnnxSession(self, session, path, execution)
 
 
 class OnnxSession:
     """A session with bound inputs; tensors go through IO binding, anything else through ``run``."""
 
-    def __init__(self, runtime: OnnxRuntime, session: Any, execution: Execution) -> None:
+    def __init__(self, runtime: OnnxRuntime, session: Any, path: str, execution: Execution) -> None:
         self._runtime = runtime
         self._session = session
-        self._threads = execution.threads
+        self._path = path
+        self._execution = execution
+        self._feeds: Dict[str, Any] = {}
         self.inputs: Tuple[TensorSpec, ...] = tuple(_spec(value) for value in session.get_inputs())
         self._outputs: Tuple[TensorSpec, ...] = tuple(_spec(value) for value in session.get_outputs())
         self._invoke: Callable[[], object] = _not_bound
@@ -91,10 +79,11 @@ class OnnxSession:
 
     def bind(self, inputs: Mapping[str, Any]) -> None:
         """Hand the inputs over; the runtime's own allocator places the outputs."""
+        self._feeds = dict(inputs)
         if not self._is_bound:
             self._bind_plain(inputs)
             return
-        session, errors, version = self._session, _errors(), self._runtime.module.__version__
+        session, errors, version = self._session, refusals(), self._runtime.module.__version__
         binding = session.io_binding()
         values = [self._runtime.module.OrtValue.ortvalue_from_numpy(value) for value in inputs.values()]
         for name, value in zip(inputs, values):
@@ -107,7 +96,7 @@ class OnnxSession:
             try:
                 run(binding)
             except errors as error:
-                raise _explain(version, str(error)) from error
+                raise explain(version, str(error)) from error
 
         self._keep = values
         self._invoke = invoke
@@ -115,13 +104,13 @@ class OnnxSession:
 
     def _bind_plain(self, inputs: Mapping[str, Any]) -> None:
         feeds, results = dict(inputs), [None] * len(self._outputs)
-        run, errors, version = self._session.run, _errors(), self._runtime.module.__version__
+        run, errors, version = self._session.run, refusals(), self._runtime.module.__version__
 
         def invoke() -> None:
             try:
                 results[:] = run(None, feeds)
             except errors as error:
-                raise _explain(version, str(error)) from error
+                raise explain(version, str(error)) from error
 
         self._invoke = invoke
         self._read = lambda: results
@@ -136,19 +125,53 @@ class OnnxSession:
 
     def info(self) -> SessionInfo:
         """Providers are those the session reports, not those asked for."""
-        notes = (
-            ()
-            if self._is_bound
-            else ("inputs or outputs that are no numeric tensors: run without IO binding",)
-        )
         return SessionInfo(
             runtime="onnxruntime",
             version=self._runtime.module.__version__,
             providers=tuple(self._session.get_providers()),
-            threads=self._threads,
+            threads=self._execution.threads,
             inputs=self.inputs,
             outputs=self._outputs,
-            notes=notes,
+            notes=(*self._notes(), *self._absent()),
+            asked=self._execution.providers,
+        )
+
+    def placement(self, *, by_running: bool) -> Placement:
+        """As the session tells, or, in versions that do not tell, by profiling one run of another session."""
+        told = onnx_providers.told_placement(self._session, self._execution)
+        if not by_running or not onnx_providers.needs_running(told):
+            return told
+        where = self._elsewhere()
+        return self._explained(lambda: onnx_providers.placement_by_running(*where))
+
+    def profile_ops(self, plan: OpsPlan) -> OpsProfile:
+        """Times by node, from the runtime's own profile of another session on the same inputs."""
+        where = self._elsewhere()
+        return self._explained(lambda: onnx_profile.profile_ops(*where, plan))
+
+    def _elsewhere(self) -> onnx_providers.Elsewhere:
+        module, folder = self._runtime.module, os.path.dirname(os.path.abspath(self._path))
+        return module, self._path, self._execution, self._feeds, folder
+
+    def _explained(self, action: Callable[[], T]) -> T:
+        try:
+            return action()
+        except refusals() as error:
+            raise explain(self._runtime.module.__version__, str(error)) from error
+
+    def _absent(self) -> List[str]:
+        module, asked = self._runtime.module, self._execution
+        _, lacking = onnx_providers.choose(module, asked)
+        return lacking + onnx_providers.why_absent(module, asked.providers, self._session.get_providers())
+
+    def _notes(self) -> Tuple[str, ...]:
+        if self._is_bound:
+            return ()
+        left_out = ", ".join(spec.name for spec in self._outputs if "(" in spec.dtype)
+        bound = "inputs or outputs that are no numeric tensors: run without IO binding"
+        return (
+            bound,
+            *([f"outputs that cannot be compared with the host's: {left_out}"] if left_out else []),
         )
 
 
@@ -156,41 +179,8 @@ def _not_bound() -> Any:
     raise AssertionError("bind() comes first")
 
 
-def _errors() -> Tuple[Type[Exception], ...]:
-    """Exceptions onnxruntime raises: its own classes share no public base, so they are gathered by name."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    own = [
-        value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)
-    ]
-    return (*own, RuntimeError, ValueError, IndexError)
-
-
 def _spec(value: Any) -> TensorSpec:
     integer = _INTEGER.fullmatch(value.type)
     dtype = integer.group(1) if integer else _DTYPES.get(value.type, value.type)
     shape = tuple(d if isinstance(d, int) and d >= 0 else str(d or "?") for d in value.shape or ())
     return TensorSpec(value.name, dtype, shape)
-
-
-def _explain(version: str, text: str) -> AgentFailure:
-    """onnxruntime's message as one sentence in words."""
-    for pattern in _UNKNOWN_OPERATORS:
-        match = pattern.search(text)
-        if match:
-            named = match.groupdict()
-            operator = ":".join(part for part in (named.get("domain"), named.get("op")) if part)
-            return AgentFailure(
-                "model-rejected",
-                f"onnxruntime {version} has no operator {operator}",
-                "export the model without it, or install a runtime build that has it",
-            )
-    if "bad_alloc" in text or "Failed to allocate memory" in text:
-        return AgentFailure("out-of-memory", f"onnxruntime could not allocate memory: {_short(text)}")
-    if "Protobuf parsing failed" in text or "INVALID_PROTOBUF" in text:
-        return AgentFailure("invalid-model", "not a valid ONNX file: truncated, or another format")
-    return AgentFailure("model-rejected", f"onnxruntime {version} refused the model: {_short(text)}")
-
-
-def _short(text: str) -> str:
-    return re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)[:500]

@@ -7,11 +7,11 @@ import numpy as np
 
 from ..arrays import Arrays
 from ..failure import AgentFailure
-from ..protocol import Execution, SessionInfo, TensorSpec
+from ..feeds import Feeds, Shape
+from ..protocol import Execution, OpsPlan, OpsProfile, Placement, SessionInfo, TensorSpec
+from . import tflite_delegates as delegates
 
-_XNNPACK = "XNNPACK"
-_CPU = "CPU"
-_UNKNOWN_OPERATOR = re.compile(r"unresolved custom op: (?P<op>[\w.:/-]+)")
+_UNKNOWN_OPERATOR = re.compile(r"unresolved custom op: (?P<op>[\w.:/-]*\w)")
 _UNKNOWN_VERSION = re.compile(r"Didn't find op for builtin opcode '(?P<op>\w+)' version '(?P<version>\d+)'")
 _ERRORS = (ValueError, RuntimeError, TypeError)
 
@@ -39,24 +39,13 @@ class TfliteRuntime:
         self.version = version
         self.module = module
 
-    def load(self, path: str, execution: Execution, shapes: Mapping[str, Sequence[int]]) -> "TfliteSession":
-        """Build the interpreter with its default delegate (XNNPACK) unless only ``CPU`` is asked for."""
-        providers = list(execution.providers) or [_XNNPACK, _CPU]
-        for provider in providers:
-            if provider not in (_XNNPACK, _CPU):
-                raise AgentFailure(
-                    "provider-missing",
-                    f"{self.name} has no delegate {provider}",
-                    f"it has {_XNNPACK} and {_CPU}",
-                )
-        resolvers = self.module.OpResolverType
-        resolver = resolvers.AUTO if _XNNPACK in providers else resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    def load(self, path: str, execution: Execution, feeds: Feeds) -> "TfliteSession":
+        """Build the interpreter with the delegates asked for; XNNPACK, its own, unless others are named."""
+        chosen = delegates.choose(self.module, execution)
         try:
-            interpreter = self.module.Interpreter(
-                model_path=path, num_threads=execution.threads, experimental_op_resolver_type=resolver
-            )
-            session = TfliteSession(self, interpreter, execution)
-            session.resize(shapes)
+            interpreter, chosen = delegates.interpreter(self.module, path, execution, chosen, _ERRORS)
+            session = TfliteSession(self, interpreter, execution, chosen)
+            session.resize(feeds.sizes(session.inputs))
         except _ERRORS as error:
             raise self.explain(str(error)) from error
         return session
@@ -85,22 +74,25 @@ class TfliteRuntime:
 class TfliteSession:
     """An interpreter. Only ``invoke`` is timed: tensors are set once."""
 
-    def __init__(self, runtime: TfliteRuntime, interpreter: Any, execution: Execution) -> None:
+    def __init__(
+        self, runtime: TfliteRuntime, interpreter: Any, execution: Execution, delegation: delegates.Delegation
+    ) -> None:
         self._runtime = runtime
         self._interpreter = interpreter
-        self._threads = execution.threads
+        self._execution = execution
+        self._delegation = delegation
         self._details: List[Dict[str, Any]] = interpreter.get_input_details()
-        self.inputs: Tuple[TensorSpec, ...] = tuple(_spec(detail) for detail in self._details)
+        self.inputs: Tuple[TensorSpec, ...] = tuple(_unique(self._details))
         self._output_details: List[Dict[str, Any]] = interpreter.get_output_details()
         self.invoke: Callable[[], object] = interpreter.invoke
 
-    def resize(self, shapes: Mapping[str, Sequence[int]]) -> None:
-        """Give dynamic axes the sizes asked for, then allocate."""
+    def resize(self, sizes: Mapping[str, Shape]) -> None:
+        """Give every input its size, then allocate."""
         for spec, detail in zip(self.inputs, self._details):
-            given = shapes.get(spec.name)
-            if given is not None and list(detail["shape"]) != list(given):
-                self._interpreter.resize_tensor_input(detail["index"], list(given), strict=True)
+            if tuple(detail["shape"]) != sizes[spec.name]:
+                self._interpreter.resize_tensor_input(detail["index"], list(sizes[spec.name]), strict=True)
         self._interpreter.allocate_tensors()
+        self._details = self._interpreter.get_input_details()
 
     def bind(self, inputs: Mapping[str, Any]) -> None:
         """Copy the inputs into the interpreter's tensors, resizing those whose dynamic axes differ."""
@@ -122,35 +114,64 @@ class TfliteSession:
         self.invoke = invoke
 
     def outputs(self) -> Arrays:
-        """Copies of the output tensors by name; a name that stands twice gets its index."""
+        """Copies of the output tensors by name."""
         named: Dict[str, Any] = {}
         for spec, detail in zip(_unique(self._output_details), self._output_details):
-            named[spec.name] = np.array(self._interpreter.get_tensor(detail["index"]))
+            value = np.array(self._interpreter.get_tensor(detail["index"]))
+            named[spec.name] = _text(value) if spec.dtype == "str" else value
         return named
 
     def info(self) -> SessionInfo:
-        """XNNPACK is named only when the delegate really took nodes of this graph."""
-        taken = self._delegated()
+        """A delegate is named only when it really took operators of this graph."""
         return SessionInfo(
             runtime=self._runtime.name,
             version=self._runtime.version,
-            providers=(_XNNPACK, _CPU) if taken else (_CPU,),
-            threads=self._threads,
+            providers=self._delegation.executing(self._interpreter),
+            threads=self._execution.threads,
             inputs=self.inputs,
             outputs=tuple(_unique(self._output_details)),
+            notes=(*self._notes(), *self._delegation.notes),
+            asked=self._execution.providers,
         )
 
-    def _delegated(self) -> bool:
-        return any(op["op_name"] == "DELEGATE" for op in self._interpreter._get_ops_details())
+    def placement(self, *, by_running: bool) -> Placement:
+        """Which operators the delegates replaced, as the graph shows."""
+        del by_running
+        return self._delegation.placement(self._interpreter)
+
+    def profile_ops(self, plan: OpsPlan) -> OpsProfile:
+        """Who executes which operator; times are not to be had."""
+        del plan
+        named = f"{self._runtime.name} {self._runtime.version}"
+        return delegates.untimed(self._interpreter, self._delegation, named)
+
+    def _notes(self) -> Tuple[str, ...]:
+        names = list(self._interpreter.get_signature_list())
+        if len(names) < 2:
+            return ()
+        return (f"of the model's signatures {', '.join(names)} the first graph was run",)
 
 
 def _unique(details: Sequence[Mapping[str, Any]]) -> List[TensorSpec]:
+    """Each tensor under a name of its own: one that is empty or stands twice gets its position."""
     specs: List[TensorSpec] = []
+    taken = {str(detail["name"]) for detail in details}
     for position, detail in enumerate(details):
         spec = _spec(detail)
-        taken = any(other.name == spec.name for other in specs)
-        specs.append(TensorSpec(f"{spec.name}:{position}", spec.dtype, spec.shape) if taken else spec)
+        name = spec.name
+        if not name or any(other.name == name for other in specs):
+            name = f"{name}:{position}"
+            while name in taken:
+                name += "'"
+            taken.add(name)
+        specs.append(TensorSpec(name, spec.dtype, spec.shape))
     return specs
+
+
+def _text(value: Any) -> Any:
+    """TFLite's byte strings as text, so that they can be kept without pickling."""
+    texts = [item.decode("utf-8", "backslashreplace") for item in value.ravel()]
+    return np.array(texts, dtype=str).reshape(value.shape)
 
 
 def _spec(detail: Mapping[str, Any]) -> TensorSpec:

@@ -39,7 +39,7 @@ def launch(work: Work, settings: Settings, output: Output, *, name: str, plan_te
     output.check()
     with Store.open(output.store) as store:
         run_id = store.begin_run(name, plan_text, settings.effort.name)
-        with RunProgress() as progress:
+        with RunProgress(work.count) as progress:
             rows = run_work(work, settings, store, run_id, progress)
         store.finish_run(run_id)
         document = report_document(store.run(run_id))

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from edgewright.workload import Array
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
-_SHAPE = re.compile(r"(?P<name>.+):(?P<sizes>\d+(?:x\d+)*|scalar)")
+#: What TFLite's 32-bit sizes hold; no tensor that fits in memory has a longer axis.
+_LARGEST_SIZE = (1 << 31) - 1
+_SHAPE = re.compile(r"(?P<name>.+):(?P<sizes>[0-9]{1,18}(?:x[0-9]{1,18})*|scalar)", re.DOTALL)
 
 
 def farm_option(function: F) -> F:
@@ -43,36 +46,39 @@ def parse_feeds(shapes: tuple[str, ...], inputs: tuple[str, ...]) -> Feeds:
     """``--shape NAME:1x3x224x224`` and ``--input NAME=VALUE|NAME=FILE.npy`` as feeds."""
     from edgewright.models import Feeds
 
-    return Feeds(dict(_parse_shape(text) for text in shapes), dict(_parse_input(text) for text in inputs))
+    return Feeds(
+        _once("--shape", [_parse_shape(text) for text in shapes]),
+        _once("--input", [_parse_input(text) for text in inputs]),
+    )
+
+
+def _once(option: str, pairs: list[tuple[str, T]]) -> dict[str, T]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise click.BadParameter(f"{name!r} is given twice", param_hint=option)
+    return dict(pairs)
 
 
 def _parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
     match = _SHAPE.fullmatch(text)
     if not match:
         raise click.BadParameter(f"{text!r} is not NAME:1x3x224x224", param_hint="--shape")
-    sizes = match["sizes"]
-    return match["name"], () if sizes == "scalar" else tuple(int(size) for size in sizes.split("x"))
+    sizes = () if match["sizes"] == "scalar" else tuple(int(size) for size in match["sizes"].split("x"))
+    if any(size > _LARGEST_SIZE for size in sizes):
+        raise click.BadParameter(f"{text!r} has a size above {_LARGEST_SIZE}", param_hint="--shape")
+    return match["name"], sizes
 
 
 def _parse_input(text: str) -> tuple[str, Array]:
+    """A file's array, or the text as it is written: the model's own type says how to read it."""
+    import numpy as np
+
     name, sign, value = text.partition("=")
     if not name or not sign:
         raise click.BadParameter(f"{text!r} is not NAME=VALUE or NAME=FILE.npy", param_hint="--input")
-    if value.endswith(".npy"):
+    if value.lower().endswith(".npy"):
         from edgewright.tensorfile import read_array
 
         return name, read_array(Path(value))
-    return name, _number(value)
-
-
-def _number(text: str) -> Array:
-    import numpy as np
-
-    if text.lower() in ("true", "false"):
-        return np.asarray(text.lower() == "true")
-    for kind in (int, float):
-        try:
-            return np.asarray(kind(text))
-        except (ValueError, OverflowError):
-            continue
-    return np.asarray(text)
+    return name, np.asarray(value)

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgewright.errors import device_errors
+from edgewright.errors import ConfigError, device_errors
 from edgewright.row import Failed, Row
 
 DONE, ROW_FAILED, BAD_USAGE, NO_DEVICE = 0, 1, 2, 3
 
 
 def exit_code(rows: Sequence[Row]) -> int:
-    """3 when a device was unreachable or refused, 1 when some row failed, 0 otherwise."""
+    """3 when a device was unreachable or refused, 1 when some row failed, 0 otherwise.
+
+    2 when every row failed for what the user wrote, as when the one workload's factory raises.
+    """
     codes = {row.outcome.code for row in rows if isinstance(row.outcome, Failed)}
     if codes & _NO_DEVICE_CODES:
         return NO_DEVICE
+    if codes and codes <= _BAD_USAGE_CODES and all(isinstance(row.outcome, Failed) for row in rows):
+        return BAD_USAGE
     return ROW_FAILED if codes else DONE
 
 
 _NO_DEVICE_CODES = {code for code, kind in device_errors().items() if kind.exit_code == NO_DEVICE}
+_BAD_USAGE_CODES = {
+    ConfigError.__name__,
+    *(code for code, kind in device_errors().items() if kind.exit_code == BAD_USAGE),
+}

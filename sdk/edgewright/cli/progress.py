@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 from edgewright.report.text import clean
-from edgewright.row import Cell, Failed, Row, Skipped
+from edgewright.row import Cell, Failed, Outcome, Row, Skipped
 
 _PHASES = {
     "import": "importing the runtime",
@@ -32,11 +32,18 @@ _PHASES = {
 
 
 class RunProgress:
-    """A progress bar over cells that also tells the phase; a context manager and a run's watcher."""
+    """A progress bar over builds and launches; a context manager and a run's watcher.
 
-    def __init__(self) -> None:
+    Args:
+        cells: how many rows there will be.
+    """
+
+    def __init__(self, cells: int) -> None:
         self._console = Console(stderr=True)
-        self._is_live = self._console.is_terminal
+        self._cells = cells
+        self._is_batch = cells > 1
+        self._rows = 0
+        self._steps = 0
         self._progress = Progress(
             SpinnerColumn(),
             MofNCompleteColumn(),
@@ -44,12 +51,11 @@ class RunProgress:
             TextColumn("{task.description}", markup=False),
             TimeElapsedColumn(),
             console=self._console,
-            disable=not self._is_live,
+            disable=not self._console.is_terminal,
             transient=True,
         )
         self._task = self._progress.add_task("", total=None)
         self._label = ""
-        self._is_batch = False
 
     def __enter__(self) -> RunProgress:
         self._progress.start()
@@ -60,28 +66,42 @@ class RunProgress:
     ) -> None:
         self._progress.stop()
 
-    def cell(self, number: int, count: int, cell: Cell) -> None:
-        """A cell begins."""
-        self._label = clean(f"{cell.workload} {cell.recipe} {cell.runtime} on {cell.device}")
-        self._progress.update(self._task, total=count, completed=number - 1, description=self._label)
-        self._is_batch = count > 1
-        if self._is_batch and not self._is_live:
-            self._console.print(
-                f"[{number}/{count}] {self._label}", markup=False, highlight=False, soft_wrap=True
-            )
+    def expect(self, steps: int) -> None:
+        """More builds and launches are to come."""
+        self._steps += steps
+        self._progress.update(self._task, total=self._steps)
 
-    def step(self, what: str, event: Mapping[str, Any]) -> None:
+    def begin(self, cell: Cell, what: str) -> None:
+        """A build or a launch begins."""
+        self._label = clean(f"{cell.workload} {cell.recipe} {cell.runtime} on {cell.device} · {what}")
+        self._progress.update(self._task, description=self._label)
+
+    def event(self, event: Mapping[str, Any]) -> None:
         """A phase begins."""
-        if event.get("event") not in (None, "phase"):
-            return
-        phase = _PHASES.get(str(event.get("name", "")), "")
-        text = " · ".join(part for part in (self._label, what, phase) if part)
-        self._progress.update(self._task, description=text)
+        phase = _PHASES.get(str(event.get("name", ""))) if event.get("event") == "phase" else None
+        if phase:
+            self._progress.update(self._task, description=f"{self._label} · {phase}")
+
+    def done(self) -> None:
+        """The build or launch has ended."""
+        self._progress.advance(self._task)
 
     def row(self, row: Row) -> None:
-        """A cell has ended; among many, what went wrong is said at once."""
-        self._progress.advance(self._task)
-        if self._is_batch and isinstance(row.outcome, Failed | Skipped):
-            word = "failed" if isinstance(row.outcome, Failed) else "skipped"
-            text = clean(f"{word}: {self._label}: {row.outcome.reason}")
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """A cell has ended; among many, what became of it is said at once."""
+        if not self._is_batch:
+            return
+        self._rows += 1
+        cell, outcome = row.cell, row.outcome
+        said = f"{cell.workload} {cell.recipe} {cell.runtime} on {cell.device}: {_word(outcome)}"
+        text = clean(f"[{self._rows}/{self._cells}] {said}")
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _word(outcome: Outcome) -> str:
+    match outcome:
+        case Failed(reason=reason):
+            return f"failed: {reason}"
+        case Skipped(reason=reason):
+            return f"skipped: {reason}"
+        case _:
+            return "measured"

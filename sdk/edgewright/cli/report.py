@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .options import store_option
+
 if TYPE_CHECKING:
     from edgewright.report import ReportDocument
     from edgewright.store import RunSummary
@@ -27,11 +29,7 @@ _FILE = click.Path(dir_okay=False, allow_dash=True)
     "--all-samples", is_flag=True, help="Put every raw sample into the JSON, not up to 10,000 a launch."
 )
 @click.option("--list", "list_", is_flag=True, help="List the stored runs instead; --json for programs.")
-@click.option(
-    "--store",
-    metavar="PATH|URL",
-    help="Where results are kept (default: EDGEWRIGHT_STORE, else the user's data directory).",
-)
+@store_option
 def report(
     run: str | None,
     html: str | None,

@@ -56,11 +56,13 @@ def _onnx(job: FileJob, options: Fp16Options) -> None:
     from edgewright.export.onnx_tidy import strip
 
     model = onnx.load(str(job.source))
-    with foreign(CompressionError, "fp16 (onnxconverter-common)"):
-        from onnxconverter_common import float16
+    with foreign(CompressionError, "fp16 (onnxruntime)"):
+        from onnxruntime.transformers import float16
+        from onnxruntime.transformers.onnx_model import OnnxModel
 
         blocked = [*float16.DEFAULT_OP_BLOCK_LIST, *options.keep]
         half = float16.convert_float_to_float16(model, keep_io_types=True, op_block_list=blocked)
+        OnnxModel.graph_topological_sort(half.graph, is_deterministic=True)
     kinds = {tensor.data_type for tensor in half.graph.initializer}
     if onnx.TensorProto.FLOAT16 not in kinds:
         raise CompressionError("fp16 changed nothing: the graph holds no fp32 weights")

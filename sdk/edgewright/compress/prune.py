@@ -61,6 +61,8 @@ class Prune:
     def apply(self, module: torch.nn.Module, workload: Workload, options: PruneOptions) -> Changed:
         """See :class:`edgewright.compress.ModelTechnique`."""
         before = _parameters(module)
+        if not before:
+            raise CompressionError("prune: the model has no parameters")
         pruned = _search(module, workload, options)
         removed = 1 - _parameters(pruned) / before
         if removed <= 0:

@@ -21,7 +21,7 @@ _EXPORTERS: dict[str, str] = {
 
 #: format -> distributions whose versions decide what is written
 TOOLS: dict[str, tuple[str, ...]] = {
-    "onnx": ("torch", "onnx", "onnxscript", "onnxslim", "onnxruntime", "onnxconverter-common", "numpy"),
+    "onnx": ("torch", "onnx", "onnxscript", "onnxslim", "onnxruntime", "numpy"),
     "tflite": ("torch", "litert-torch", "litert-converter", "ai-edge-quantizer", "ai-edge-litert", "numpy"),
 }
 

@@ -42,13 +42,12 @@ class OnnxExporter:
         written = {entry.domain: entry.version for entry in model.opset_import}
         if written.get("", 0) != OPSET:
             raise ExportError(f"torch.onnx.export wrote opset {written.get('')}, not the {OPSET} asked for")
-        expected = [value.name for value in model.graph.input]
         model = simplify(model)
-        got = [value.name for value in model.graph.input], [value.name for value in model.graph.output]
-        if got != (expected, list(request.output_names)):
+        outputs = [value.name for value in model.graph.output]
+        if len(model.graph.input) != len(request.example_inputs) or outputs != list(request.output_names):
             raise ExportError(
-                f"the exported graph has inputs {got[0]} and outputs {got[1]}, not {expected} and"
-                f" {list(request.output_names)}"
+                f"the exported graph has {len(model.graph.input)} inputs and outputs {outputs}, forward has"
+                f" {len(request.example_inputs)} and {list(request.output_names)}"
             )
         write_model(model, out)
         return ()
@@ -66,10 +65,13 @@ def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
     """Fold and fuse with onnxslim, then take out what differs between machines and runs."""
     from .onnx_tidy import pool_for_mean, strip
 
+    inputs = list(model.graph.input)
     with foreign(ExportError, "onnxslim"):
         import onnxslim
 
         slim: onnx.ModelProto = onnxslim.slim(model)
+    del slim.graph.input[:]
+    slim.graph.input.extend(inputs)  # onnxslim takes out those that the graph does not use
     pool_for_mean(slim)
     strip(slim)
     return slim

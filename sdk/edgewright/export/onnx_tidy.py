@@ -30,21 +30,29 @@ def strip(model: onnx.ModelProto) -> None:
 
 def pool_for_mean(model: onnx.ModelProto) -> None:
     """Replace a mean over height and width by GlobalAveragePool, which runtimes have as integers too."""
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
     ranks = {
         value.name: len(value.type.tensor_type.shape.dim)
-        for value in [*model.graph.value_info, *model.graph.input, *model.graph.output]
+        for value in [*graph.value_info, *graph.input, *graph.output]
     }
-    for node in model.graph.node:
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        nodes.append(node)
         if node.op_type != "ReduceMean" or len(node.input) < 2 or node.input[1] not in constants:
             continue
-        keeps = all(attribute.i == 1 for attribute in node.attribute if attribute.name == "keepdims")
         axes = numpy_helper.to_array(constants[node.input[1]]).tolist()
-        if keeps and axes in _SPATIAL and ranks.get(node.input[0]) == 4:
-            node.op_type = "GlobalAveragePool"
-            del node.input[1:]
-            del node.attribute[:]
-    used = {name for node in model.graph.node for name in node.input}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
+        if axes not in _SPATIAL or ranks.get(node.input[0]) != 4:
+            continue
+        keeps = all(attribute.i == 1 for attribute in node.attribute if attribute.name == "keepdims")
+        pooled = node.output[0] if keeps else f"{node.output[0]}_pooled"
+        nodes[-1] = onnx.helper.make_node("GlobalAveragePool", [node.input[0]], [pooled], node.name)
+        if not keeps:
+            flat = onnx.helper.make_node("Flatten", [pooled], [node.output[0]], f"{node.name}_flat", axis=1)
+            nodes.append(flat)
+    used = {name for node in nodes for name in node.input}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    del graph.initializer[:]
+    graph.initializer.extend(kept)

@@ -18,7 +18,10 @@ _NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Effort:
-    """A preset. Counts and seconds are per row; both minima must be met."""
+    """A preset. Counts and seconds are per row; both minima must be met.
+
+    ``repeats`` is how often a row that did not come out valid is measured again.
+    """
 
     name: str
     launches: int
@@ -27,6 +30,7 @@ class Effort:
     max_duration_s: float
     idle_s: float
     energy_s: float
+    repeats: int = 1
 
     def scenario(self) -> Scenario:
         """What one launch is asked to do."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 import datetime
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from edgewright.artifact import Artifact, Quality, sha256_file
 from edgewright.config import did_you_mean
-from edgewright.device import Device
+from edgewright.device import Device, OnEvent
 from edgewright.errors import (
     ConfigError,
     DeviceError,
@@ -24,29 +22,31 @@ from edgewright.errors import (
 )
 from edgewright.profile import DeviceProfile
 from edgewright.recipe import Recipe
-from edgewright.row import ArtifactInfo, Cell, Failed, Measured, Outcome, Row, Skipped
+from edgewright.row import ArtifactInfo, Cell, Failed, Outcome, Row, Skipped
 from edgewright.tensorfile import read_arrays
 from edgewright_agent import protocol as wire
 
 from .effort import Effort
+from .providers import Asked
 from .subject import Subject
 
 #: ``tflite`` stands for the first of these that profile and device both have.
 ANY_TFLITE = "tflite"
 RUNTIME_CHOICES = (*wire.RUNTIMES, ANY_TFLITE)
 
-#: Told what is going on: a short text, and the event when it comes from the agent.
-OnStep = Callable[[str, Mapping[str, Any]], None]
-
 
 @dataclass(frozen=True)
 class Settings:
-    """What holds for every cell of a run. ``threads`` 0 stands for the device's performance cores."""
+    """What holds for every cell of a run. ``threads`` 0 stands for the device's performance cores.
+
+    ``asked`` names providers; without any, each profile's order is tried.
+    """
 
     effort: Effort
     threads: int = 0
     evaluate_on_device: bool = True
     timeout_s: float = 1800.0
+    asked: Asked = field(default_factory=Asked)
 
 
 @dataclass(frozen=True)
@@ -67,47 +67,64 @@ class Task:
     cell: Cell
 
 
-def run_task(task: Task, bench: Bench, settings: Settings, on_step: OnStep) -> Row:
-    """Measure one cell. Whatever goes wrong becomes the row's outcome; nothing is raised for it."""
-    started_at = _now()
-    cell, subject = task.cell, task.subject
-    artifact: Artifact | None = None
-    quality: Quality | None = None
+@dataclass(frozen=True)
+class Ready:
+    """A cell whose file is built and whose runtime is on the device."""
+
+    subject: Subject
+    cell: Cell
+    artifact: Artifact
+    started_at: str
     notes: tuple[str, ...] = ()
-    outcome: Outcome
+
+    def row(self, outcome: Outcome, settings: Settings, **facts: Any) -> Row:
+        """The cell's row; ``facts`` are further fields of :class:`~edgewright.row.Row`."""
+        artifact = self.artifact
+        return Row(
+            cell=self.cell,
+            outcome=outcome,
+            preset=settings.effort.name,
+            started_at=self.started_at,
+            artifact=ArtifactInfo(artifact.sha256, artifact.size_bytes, artifact.format),
+            notes=self.notes,
+            **facts,
+        )
+
+
+def prepare(task: Task, bench: Bench, settings: Settings) -> Ready | Row:
+    """Choose the runtime and build the file; a row when that cannot be done."""
+    started_at = _now()
+    cell = task.cell
     try:
-        runtime = choose_runtime(cell.runtime, subject, bench)
+        runtime = choose_runtime(cell.runtime, task.subject, bench)
         cell = replace(cell, runtime=runtime)
-        on_step("build", {})
-        artifact, notes = subject.artifact(task.recipe, bench.profile, format_of(runtime))
-        if artifact.provenance:
-            cell = replace(cell, workload=artifact.provenance.workload)
-        outcome, quality = _measure(artifact, runtime, subject, bench, settings, on_step)
-    except UnsupportedError as error:
-        outcome = Skipped(str(error))
+        artifact, notes = task.subject.artifact(task.recipe, bench.profile, format_of(runtime))
     except EdgewrightError as error:
-        outcome = _failed(error)
-    return Row(
-        cell=cell,
-        outcome=outcome,
-        preset=settings.effort.name,
-        started_at=started_at,
-        artifact=_info(artifact) if artifact else None,
-        quality=quality,
-        notes=notes,
-    )
+        return Row(cell, outcome_of(error), settings.effort.name, started_at)
+    if artifact.provenance:
+        cell = replace(cell, workload=artifact.provenance.workload)
+    return Ready(task.subject, cell, artifact, started_at, notes)
+
+
+def launch_once(
+    ready: Ready, bench: Bench, settings: Settings, *, evaluate: bool, on_event: OnEvent
+) -> tuple[wire.RunResult, Quality | None]:
+    """One fresh process on the device; with the score of what it computed, when asked and possible."""
+    evaluating = evaluate and settings.evaluate_on_device and ready.artifact.evaluation is not None
+    job, files = make_job(ready.artifact, ready.cell.runtime, bench, settings, evaluate=evaluating)
+    result = bench.device.run(job, files, on_event)
+    return result, _judge(result, ready, bench.device) if evaluating else None
 
 
 def row_without_device(cell: Cell, error: DeviceError, settings: Settings) -> Row:
     """The row of a cell whose device could not be opened."""
-    return Row(cell, _failed(error), settings.effort.name, _now())
+    return Row(cell, outcome_of(error), settings.effort.name, _now())
 
 
-def _info(artifact: Artifact) -> ArtifactInfo:
-    return ArtifactInfo(artifact.sha256, artifact.size_bytes, artifact.format)
-
-
-def _failed(error: EdgewrightError) -> Failed:
+def outcome_of(error: EdgewrightError) -> Failed | Skipped:
+    """What became of a cell that an error ended."""
+    if isinstance(error, UnsupportedError):
+        return Skipped(str(error))
     code = error.code if isinstance(error, DeviceError) else type(error).__name__
     return Failed(str(error), code, retryable=isinstance(error, TransientDeviceError))
 
@@ -154,22 +171,6 @@ def choose_runtime(asked: str, subject: Subject, bench: Bench) -> str:
     )
 
 
-def _measure(
-    artifact: Artifact, runtime: str, subject: Subject, bench: Bench, settings: Settings, on_step: OnStep
-) -> tuple[Measured, Quality | None]:
-    launches = []
-    quality: Quality | None = None
-    count = settings.effort.launches
-    for number in range(count):
-        evaluating = number == 0 and settings.evaluate_on_device and artifact.evaluation is not None
-        job, files = make_job(artifact, runtime, bench, settings, evaluate=evaluating)
-        result = bench.device.run(job, files, partial(on_step, f"launch {number + 1} of {count}"))
-        if evaluating:
-            quality = _judge(result, artifact, subject, bench.device)
-        launches.append(result)
-    return Measured(tuple(launches), bench.facts), quality or artifact.quality
-
-
 def make_job(
     artifact: Artifact, runtime: str, bench: Bench, settings: Settings, *, evaluate: bool
 ) -> tuple[wire.Job, dict[str, Path]]:
@@ -189,7 +190,7 @@ def make_job(
         model=wire.Model(
             tuple(refer(path, path.name) for path in (artifact.path, *artifact.extra_files)), artifact.format
         ),
-        execution=wire.Execution(runtime, _providers(runtime, bench), _threads(settings.threads, bench)),
+        execution=settings.asked.execution(runtime, bench.profile, _threads(settings.threads, bench)),
         data=wire.Data(
             inputs=data(artifact.inputs, "inputs.npz"),
             expected=data(artifact.expected, "expected.npz"),
@@ -204,19 +205,12 @@ def make_job(
     return job, files
 
 
-def _providers(runtime: str, bench: Bench) -> tuple[str, ...]:
-    """The profile's providers, in its order, that this device's build of the runtime has."""
-    wanted = bench.profile.runtimes[runtime].providers
-    offered = next((r.providers for r in bench.facts.runtimes if r.name == runtime), ())
-    return tuple(p for p in wanted if p in offered) if offered else wanted
-
-
 def _threads(asked: int, bench: Bench) -> int:
     """Performance cores unless asked otherwise, and never more than there are (docs/measuring.md, R11)."""
     return asked or bench.profile.hardware.threads(bench.facts.cpu_count)
 
 
-def _judge(result: wire.RunResult, artifact: Artifact, subject: Subject, device: Device) -> Quality | None:
+def _judge(result: wire.RunResult, ready: Ready, device: Device) -> Quality | None:
     """Score what the device computed for the evaluation samples."""
     ref = next((file for file in result.files if file.name == "evaluation.npz"), None)
     if ref is None:
@@ -224,4 +218,4 @@ def _judge(result: wire.RunResult, artifact: Artifact, subject: Subject, device:
     with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
         path = Path(folder) / ref.name
         device.collect(result.job_id, ref, path)
-        return subject.score(read_arrays(path), artifact)
+        return ready.subject.score(read_arrays(path), ready.artifact)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from itertools import chain
 
 from edgewright.device import Device
 from edgewright.errors import DeviceError, EdgewrightError
@@ -13,22 +13,10 @@ from edgewright.recipe import Recipe
 from edgewright.row import Cell, Row
 from edgewright.store import Store
 
-from .execute import Bench, Settings, Task, row_without_device, run_task
+from .execute import Bench, Settings, Task, row_without_device
+from .group import Watcher, run_group
 from .inventory import Target
 from .subject import AS_IS, BareSubject, Subject
-
-
-class Watcher(Protocol):
-    """Whoever wants to see a run go by."""
-
-    def cell(self, number: int, count: int, cell: Cell) -> None:
-        """A cell begins."""
-
-    def step(self, what: str, event: Mapping[str, Any]) -> None:
-        """Something happens inside the cell."""
-
-    def row(self, row: Row) -> None:
-        """The cell has ended and its row is stored."""
 
 
 @dataclass(frozen=True)
@@ -40,24 +28,35 @@ class Work:
     runtimes: Sequence[str]
     targets: Sequence[Target]
 
-    def tasks(self, target: Target) -> Iterator[Task]:
-        """The cells of one device. A bare model is measured as it is, whatever the recipes."""
+    @property
+    def count(self) -> int:
+        """How many cells there are."""
+        return sum(len(group) for target in self.targets for group in self.groups(target))
+
+    def groups(self, target: Target) -> Iterator[list[Task]]:
+        """The cells of one device, those of one subject together: they will be compared with each other.
+
+        A bare model is measured as it is, whatever the recipes.
+        """
         profile = load_profile(target.profile).name
         for subject in self.subjects:
             recipes = (None,) if isinstance(subject, BareSubject) else self.recipes
-            for recipe in recipes:
-                for runtime in self.runtimes:
-                    name = recipe.name if recipe else AS_IS
-                    yield Task(subject, recipe, Cell(subject.name, name, target.name, profile, runtime))
+            yield [
+                Task(
+                    subject,
+                    recipe,
+                    Cell(subject.name, recipe.name if recipe else AS_IS, target.name, profile, runtime),
+                )
+                for recipe in recipes
+                for runtime in self.runtimes
+            ]
 
 
 def run_work(work: Work, settings: Settings, store: Store, run_id: str, watcher: Watcher) -> list[Row]:
-    """Measure everything; each row is stored as soon as it is known.
+    """Measure everything; rows are stored as soon as they are known.
 
     A device that cannot be opened gives every one of its cells a row with the reason.
     """
-    plan = [(target, list(work.tasks(target))) for target in work.targets]
-    count = sum(len(tasks) for _, tasks in plan)
     rows: list[Row] = []
 
     def keep(row: Row) -> None:
@@ -65,19 +64,20 @@ def run_work(work: Work, settings: Settings, store: Store, run_id: str, watcher:
         rows.append(row)
         watcher.row(row)
 
-    for target, tasks in plan:
+    for target in work.targets:
+        groups = list(work.groups(target))
+        watcher.expect(sum(map(len, groups)))
         try:
-            opened: Bench | DeviceError = open_bench(target)
+            bench = open_bench(target)
         except DeviceError as error:
-            opened = error
-        for task in tasks:
-            watcher.cell(len(rows) + 1, count, task.cell)
-            if isinstance(opened, DeviceError):
-                keep(row_without_device(task.cell, opened, settings))
-            else:
-                keep(run_task(task, opened, settings, watcher.step))
-        if isinstance(opened, Bench):
-            opened.device.close()
+            for task in chain.from_iterable(groups):
+                keep(row_without_device(task.cell, error, settings))
+                watcher.done()
+            continue
+        with bench.device:
+            for group in groups:
+                for row in run_group(group, bench, settings, watcher):
+                    keep(row)
     return rows
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -11,7 +11,7 @@ from typing import Protocol
 from edgewright.artifact import Artifact, Quality
 from edgewright.build import build
 from edgewright.errors import ConfigError, UnsupportedError
-from edgewright.models import FORMATS, BareModel, Feeds, is_model_file, open_model
+from edgewright.models import BareModel, Feeds, check_is_file, is_model_file, model_format, open_model
 from edgewright.profile import DeviceProfile
 from edgewright.recipe import Recipe
 from edgewright.workload import Array, Evaluation
@@ -60,7 +60,7 @@ class BareSubject:
     @property
     def default_runtime(self) -> str:
         """What executes its format."""
-        return {"onnx": "onnxruntime", "tflite": "tflite"}[FORMATS[self.path.suffix]]
+        return {"onnx": "onnxruntime", "tflite": "tflite"}[model_format(self.path)]
 
     def check(self) -> None:
         """Look at the file and run it on the host now, so that a wrong one stops before any device is asked.
@@ -76,7 +76,7 @@ class BareSubject:
 
     def check_format(self, format_name: str) -> None:
         """A file has one format."""
-        own = FORMATS[self.path.suffix]
+        own = model_format(self.path)
         if format_name != own:
             raise UnsupportedError(f"{self.name} is {own}; it cannot run in a runtime for {format_name}")
 
@@ -129,7 +129,8 @@ class WorkloadSubject:
             return None
         arrays = tuple(outputs.values())
         value = float(evaluation.score(arrays))
-        return Quality(evaluation.metric, value, artifact.quality.baseline, len(arrays[0]) if arrays else 0)
+        count = len(arrays[0]) if arrays else 0
+        return replace(artifact.quality, value=value, samples=count)
 
     @cached_property
     def _evaluation(self) -> Evaluation | None:
@@ -144,9 +145,13 @@ def open_subject(text: str, cache: Path, feeds: Feeds | None = None) -> Subject:
     """
     if is_model_file(text):
         path = Path(text)
-        if not path.is_file():
-            raise ConfigError(f"{path}: no such file")
+        check_is_file(path)
         return BareSubject(path, cache, feeds or Feeds())
+    if ":" not in text:
+        raise ConfigError(
+            f"{text}: neither a model file nor a workload",
+            mend="expected MODEL.onnx, MODEL.tflite or FILE.py:FACTORY",
+        )
     if feeds and (feeds.shapes or feeds.inputs):
         raise ConfigError(
             "--shape and --input are for bare model files", mend="a workload brings its example inputs"

@@ -156,7 +156,7 @@ def _faster_but(best: Row, timed: Sequence[Row]) -> list[str]:
         if row.verdict.status != "valid":
             reason = f"a lower median, but {row.verdict.status}"
         elif row.quality:
-            reason = f"a lower median, but more than {TOLERANCE:g} of {row.quality.metric} lost"
+            reason = f"a lower median, but {row.quality.metric} worse by more than {TOLERANCE:g}"
         else:
             reason = "a lower median, but quality not judged"
         figure = f", {score(row.quality.value)}" if row.quality else ""

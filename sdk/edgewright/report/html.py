@@ -50,7 +50,6 @@ class Section:
     headline: Headline
     best: RowView | None
     facts: DeviceFacts | None
-    rows: list[RowView]
     charts: list[Chart]
     absent: list[str]
 
@@ -125,7 +124,6 @@ def _section(
         headline=headline,
         best=valid[0] if valid else None,
         facts=next((facts for facts in document.devices if facts.name == headline.device), None),
-        rows=here,
         charts=[
             Chart(f"s{number}-{kind}", title, text, f) for kind, title, text, f in figures if f is not None
         ],
@@ -168,7 +166,6 @@ def _limits() -> dict[str, Any]:
         "drift": f"{DRIFT:.0%}",
         "perturbation": f"{PERTURBATION:.0%}",
         "frequency_drop": f"{FREQUENCY_DROP:.0%}",
-        "tolerance": f"{TOLERANCE:g}",
     }
 
 

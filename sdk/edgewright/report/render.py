@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from edgewright.config import did_you_mean
-from edgewright.errors import ConfigError
+from edgewright.errors import ConfigError, EdgewrightError
+from edgewright.files import write_atomic
 
 from .document import ReportDocument
 
@@ -57,25 +55,8 @@ def write(document: ReportDocument, path: Path, format_name: str) -> None:
     Raises:
         ConfigError: the file cannot be written there.
     """
-    data = render(document, format_name).encode("utf-8")
-    temporary = ""
+    content = render(document, format_name).encode("utf-8")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except OSError as error:
-        if temporary:
-            with suppress(FileNotFoundError):
-                Path(temporary).unlink()
-        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def _umask() -> int:
-    current = os.umask(0o077)
-    os.umask(current)
-    return current
+        write_atomic(path, content)
+    except EdgewrightError as error:
+        raise ConfigError(error.message) from error

@@ -25,13 +25,16 @@ _SPACES = re.compile(r"\s+")
 def clean(text: str, limit: int = MAX_CHARACTERS) -> str:
     """One line without control characters, terminal sequences, bidirectional overrides or lone surrogates."""
     # A text is bounded before the work, not only after it.
-    text = _ESCAPES.sub("", text[: 4 * limit])
-    text = _SPACES.sub(" ", _INVISIBLE.sub("", text))
-    text = "".join(
-        "\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text if unicodedata.category(c) != "Cc"
+    text = _INVISIBLE.sub("", _ESCAPES.sub("", text[: 4 * limit]))
+    shown = (
+        " " if c.isspace() else "\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text if not _control(c)
     )
-    text = text.strip()
+    text = _SPACES.sub(" ", "".join(shown)).strip()
     return text if len(text) <= limit else text[: limit - len(_CUT)].rstrip() + _CUT
+
+
+def _control(character: str) -> bool:
+    return unicodedata.category(character) == "Cc" and not character.isspace()
 
 
 def clean_lines(text: str) -> str:

@@ -106,7 +106,7 @@ def _fell_back(row: Row, launches: Sequence[RunResult]) -> Iterator[Finding]:
         elif row.providers:
             yield Finding(None, f"{row.providers[0]} was asked for first and executed")
     if not row.providers:
-        yield Finding(None, f"no provider was asked for; the runtime chose {' or '.join(map(_listed, ran))}")
+        yield Finding(None, f"{' or '.join(map(_listed, ran))} executed; what was asked for is not recorded")
 
 
 def _listed(providers: Sequence[str]) -> str:

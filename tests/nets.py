@@ -1,0 +1,88 @@
+"""Small networks, each with one thing about it that compression or export has to get right."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+Tensors = tuple[torch.Tensor, ...]
+
+
+class Residual(nn.Module):
+    """Depthwise and pointwise convolutions around a residual sum, relu6, a global mean and a classifier."""
+
+    def __init__(self, channels: int = 16) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU6())
+        self.inner = nn.Sequential(
+            nn.Conv2d(channels, 4 * channels, 1),
+            nn.ReLU6(),
+            nn.Conv2d(4 * channels, 4 * channels, 3, padding=1, groups=4 * channels),
+            nn.ReLU6(),
+            nn.Conv2d(4 * channels, channels, 1),
+        )
+        self.classify = nn.Linear(channels, 5)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = self.stem(image)
+        x = x + self.inner(x)
+        scores: torch.Tensor = self.classify(x.mean((2, 3)))
+        return scores.softmax(1)
+
+
+class Dense(nn.Module):
+    """Two linear layers."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, 4))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.layers(features)
+        return scores
+
+
+class Many(nn.Module):
+    """Inputs that are not in alphabetical order, of several types, one of them unused; twelve outputs."""
+
+    def forward(
+        self, zeta: torch.Tensor, alpha: torch.Tensor, unused: torch.Tensor, flag: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        del unused
+        shift = alpha.float().sum() + flag.float()
+        return tuple(zeta * float(number) + shift for number in range(1, 13))
+
+
+class Variadic(nn.Module):
+    """Twelve unnamed inputs, each of its own size."""
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        return torch.stack([(number + 1) * tensor.sum() for number, tensor in enumerate(tensors)])
+
+
+class Answers(nn.Module):
+    """Outputs in a dict, one of them nested."""
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor | list[torch.Tensor]]:
+        return {"scores": x * 2, "boxes": [x + 1, x - 1]}
+
+
+class NoWeights(nn.Module):
+    """Nothing to compress."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.cumsum(1)
+
+
+def image(seed: int = 0) -> torch.Tensor:
+    return torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+
+
+def images(count: int) -> tuple[Tensors, ...]:
+    return tuple((image(seed),) for seed in range(1, count + 1))
+
+
+def features(seed: int = 0) -> torch.Tensor:
+    return torch.randn(1, 8, generator=torch.Generator().manual_seed(seed))
