@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from edgewright.build.builder import import_torch
+
+import_torch()
+
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
 
 Tensors = tuple[torch.Tensor, ...]
 

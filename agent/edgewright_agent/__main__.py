@@ -1,11 +1,13 @@
 """Commands of the agent: JSON lines on standard output, the first one saying who speaks.
 
-probe | have | admit SHA SIZE | run | clean, each with --root DIR before it
+probe | have | admit SHA SIZE | run | pair | clean | clock | meter probe|record
+each with --root DIR before it
 """
 
 import json
 import os
 import sys
+import time
 import traceback
 from typing import Any, Dict, List
 
@@ -29,6 +31,10 @@ def main() -> int:
         from . import worker
 
         return worker.main(arguments[0], int(arguments[1]))
+    if command == "pair-worker":
+        from . import pair_worker
+
+        return pair_worker.main(arguments[0], int(arguments[1]))
     _emit({"event": "hello", "protocol": PROTOCOL_VERSION, "agent": __version__})
     try:
         _emit(_COMMANDS[command](root, arguments))
@@ -91,6 +97,24 @@ def _run(root: str, arguments: List[str]) -> Dict[str, Any]:
     return {"event": "result", "result": encode(supervisor.run(job, _store(root), _emit))}
 
 
+def _pair(root: str, arguments: List[str]) -> Dict[str, Any]:
+    from . import pair_supervisor
+    from .protocol_pair import PairJob
+
+    job = decode(PairJob, _read_json())
+    return {"event": "pair", "result": encode(pair_supervisor.run(job, _store(root), _emit))}
+
+
+def _meter(root: str, arguments: List[str]) -> Dict[str, Any]:
+    from .meter import command
+
+    return command.run(arguments)
+
+
+def _clock(root: str, arguments: List[str]) -> Dict[str, Any]:
+    return {"event": "clock", "monotonic_ns": time.monotonic_ns()}
+
+
 def _clean(root: str, arguments: List[str]) -> Dict[str, Any]:
     return {"event": "cleaned", "freed_bytes": _store(root).clean()}
 
@@ -111,7 +135,18 @@ def _read_json() -> Any:
         raise AgentFailure("protocol", f"the request is not JSON: {error}") from None
 
 
-_COMMANDS = {"probe": _probe, "have": _have, "admit": _admit, "run": _run, "clean": _clean, "worker": _run}
+_COMMANDS = {
+    "probe": _probe,
+    "have": _have,
+    "admit": _admit,
+    "run": _run,
+    "clean": _clean,
+    "clock": _clock,
+    "meter": _meter,
+    "pair": _pair,
+    "pair-worker": _pair,
+    "worker": _run,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

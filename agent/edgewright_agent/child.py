@@ -28,19 +28,21 @@ OnEvent = Callable[[Dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Ending:
-    """How a worker ended: its exit status, what ended it, and its last words."""
+    """How a worker ended: its exit status, what ended it, its last words, and the phase it was in."""
 
     returncode: int
     stopped_for: str
     oom_killed: bool
     tail: str
+    phase: str = ""
 
     def failure(self) -> AgentFailure:
         """The cause in words, for a worker that left no report."""
         said = f"; its last words: {self.tail}" if self.tail else ""
+        where = f" in its phase {self.phase!r}" if self.phase else ""
         if self.stopped_for == "timeout":
             return AgentFailure(
-                "timeout", "the worker did not end within its time limit and was stopped" + said
+                "timeout", f"the worker did not end within its time limit and was stopped{where}{said}"
             )
         if self.stopped_for:
             return AgentFailure("out-of-memory", self.stopped_for, "use a smaller model or a higher limit")
@@ -50,17 +52,17 @@ class Ending:
                 return AgentFailure(
                     "out-of-memory", f"the kernel's out-of-memory killer ended the worker ({name})"
                 )
-            return AgentFailure("agent-fault", f"the worker was ended by {name}{said}")
+            return AgentFailure("agent-fault", f"the worker was ended by {name}{where}{said}")
         return AgentFailure(
             "agent-fault", f"the worker ended with status {self.returncode} and no report{said}"
         )
 
 
-def worker_command(folder: str, event_fd: int) -> List[str]:
+def worker_command(folder: str, event_fd: int, word: str = "worker") -> List[str]:
     """The same code in a fresh interpreter: out of the archive it came in, or from the installed package."""
     archive = os.path.abspath(sys.argv[0])
     entry = [archive] if archive.endswith(".pyz") else ["-m", __package__ or ""]
-    return [sys.executable, *entry, "--root", folder, "worker", folder, str(event_fd)]
+    return [sys.executable, *entry, "--root", folder, word, folder, str(event_fd)]
 
 
 class Child:
@@ -75,6 +77,7 @@ class Child:
         self._limits = limits
         self._tails: Dict[str, bytes] = {"stdout": b"", "stderr": b""}
         self._partial = b""
+        self._phase = ""
 
     def run(self, on_event: OnEvent, emit: OnEvent) -> Ending:
         """Start the worker and return when it has ended.
@@ -107,8 +110,8 @@ class Child:
                 if stream:
                     stream.close()
         tail = (self._tails["stderr"] or self._tails["stdout"]).decode("utf-8", "replace").strip()
-        last = " | ".join(tail.splitlines()[-3:])
-        return Ending(process.returncode, stopped_for, _oom_kills() > oom_before, last)
+        last = " | ".join([line for line in tail.splitlines() if not line.startswith("INFO:")][-3:])
+        return Ending(process.returncode, stopped_for, _oom_kills() > oom_before, last, self._phase)
 
     def _check_affinity(self) -> None:
         here = os.sched_getaffinity(0)
@@ -165,6 +168,7 @@ class Child:
             except ValueError:
                 raise AgentFailure("agent-fault", f"the worker wrote no event: {line[:80]!r}") from None
             if isinstance(event, dict):
+                self._phase = str(event.get("name", self._phase))
                 on_event(event)
 
     def _over_memory(self, pid: int) -> str:

@@ -29,8 +29,22 @@ class WireError(ValueError):
     """A value does not fit its declared type; the message names its path."""
 
 
-class Samples(Tuple[int, ...]):
-    """A long run of integers (nanoseconds, microjoules ...), packed on the wire."""
+if typing.TYPE_CHECKING:
+    _Integers = array[int]
+else:
+    _Integers = array
+
+
+class Samples(_Integers):
+    """A long run of integers (nanoseconds, microjoules ...): eight bytes each, and packed on the wire.
+
+    An array of 64-bit integers and not a tuple, since millions of Python's own integers would be counted
+    as memory of the model.
+    """
+
+    def __new__(cls, values: "typing.Iterable[int]" = ()) -> "Samples":
+        """From any integers."""
+        return typing.cast("Samples", super().__new__(cls, "q", values))
 
 
 def encode(value: Any) -> Any:

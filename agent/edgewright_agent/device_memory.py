@@ -17,7 +17,9 @@ from typing import Optional, Tuple
 from .sensors.sysfs import DeniedError, SensorError, read_text, text_or_empty
 
 _CLIENTS = "sys/kernel/debug/nvmap/iovmm/clients"
-_CLIENT = re.compile(r"^\s*\S+\s+\S.*?\s+(?P<pid>\d+)\s+(?P<size>\d+)(?P<unit>[KMG]?)B?\s*$", re.MULTILINE | re.ASCII)
+_CLIENT = re.compile(
+    r"^\s*\S+\s+\S.*?\s+(?P<pid>\d+)\s+(?P<size>\d+)(?P<unit>[KMG]?)B?\s*$", re.MULTILINE | re.ASCII
+)
 _USED = re.compile(r"^NvMapMemUsed:\s+(?P<kilobytes>\d+) kB", re.MULTILINE | re.ASCII)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
@@ -48,7 +50,10 @@ class DeviceCounter:
         if used is None or self._used_before is None:
             return None, refusal or "no accelerator here whose driver tells its memory"
         if used < self._used_before:
-            return None, "the whole machine's NvMapMemUsed fell during the run: another process let go of memory"
+            return (
+                None,
+                "the machine's NvMapMemUsed fell during the run: another process let go of memory",
+            )
         how = "increase of the whole machine's NvMapMemUsed since the runtime was imported"
         return used - self._used_before, f"{how}; {refusal}" if refusal else how
 

@@ -28,6 +28,7 @@ _CACHES: Dict[str, Tuple[str, Dict[str, str]]] = {
 
 #: Stands in a folder whose engines are complete.
 _FINISHED = ".finished"
+_END_BYTES = 1 << 16
 
 _ONCE = Scenario(
     min_count=1, min_duration_ns=0, max_count=1, warmup_count=0, warmup_duration_ns=0, max_duration_ns=1
@@ -60,7 +61,7 @@ class Engines:
         self._job = job
         self._own = engines + os.sep
         self._folders = cache_folders(job.execution)
-        self._before: Dict[str, Tuple[int, int]] = {}
+        self._before: Dict[str, Tuple[int, bytes]] = {}
 
     def build(self, run: Callable[[Job], Optional[Timing]]) -> Optional[int]:
         """Fill an empty cache in a process of its own; nanoseconds its load and first inference took.
@@ -87,9 +88,14 @@ class Engines:
         self._before = _files(self._folders)
         return taken
 
-    def notes(self) -> Tuple[str, ...]:
-        """What is to be said once the job has been measured."""
-        if not self._folders:
+    def notes(self, executing: Optional[Tuple[str, ...]] = None) -> Tuple[str, ...]:
+        """What is to be said once the job has been measured.
+
+        Args:
+            executing: the providers that the session had; those asked for when that is not known.
+        """
+        providers = self._job.execution.providers if executing is None else executing
+        if not any(provider in _CACHES for provider in providers):
             return ()
         if _files(self._folders) != self._before:
             return (
@@ -125,13 +131,22 @@ def _folder(job: Job, provider: str, engines: str) -> str:
     return os.path.join(engines, f"{job.model.files[0].sha256[:32]}-{digest[:16]}")
 
 
-def _files(folders: Tuple[str, ...]) -> Dict[str, Tuple[int, int]]:
-    """Size and time of every file the providers keep there."""
+def _files(folders: Tuple[str, ...]) -> Dict[str, Tuple[int, bytes]]:
+    """Size of every file the providers keep there, and its ends: some providers touch what they only read."""
     found = {}
     for folder in folders:
         for where, _, names in os.walk(folder):
             for name in names:
-                status = os.stat(os.path.join(where, name))
                 if name != _FINISHED:
-                    found[os.path.join(where, name)] = (status.st_size, status.st_mtime_ns)
+                    found[os.path.join(where, name)] = _ends(os.path.join(where, name))
     return found
+
+
+def _ends(path: str) -> Tuple[int, bytes]:
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        digest.update(stream.read(_END_BYTES))
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - _END_BYTES))
+        digest.update(stream.read(_END_BYTES))
+    return size, digest.digest()

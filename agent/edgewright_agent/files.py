@@ -2,7 +2,7 @@
 
 ROOT/agent/SHA.pyz    the agent itself
 ROOT/store/SHA        model and data files, named by their SHA-256
-ROOT/jobs/ID/         one job: model/ (hard links), outputs, result.json
+ROOT/jobs/ID/         one job: model/ and data/ while it runs, outputs, result.json
 ROOT/engines/         what accelerators' compilers built, see engines.py
 """
 
@@ -119,9 +119,31 @@ class Store:
     def place(self, ref: FileRef, folder: str) -> str:
         """Make the stored file appear in ``folder`` under its own name, verified, and return its path.
 
-        A hard link where the file system has them, since runtimes refuse external data behind a symbolic
-        link; a copy elsewhere.
+        A hard link where the file system has them, a copy elsewhere.
         """
+        source, target = self._verified(ref), os.path.join(folder, ref.name)
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.EMLINK, errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+            shutil.copyfile(source, target)
+        return target
+
+    def lend(self, ref: FileRef, folder: str) -> str:
+        """Move the stored file to ``folder`` under its own name, its only one, verified, and return its path.
+
+        Whoever takes it moves it back: until then the store lacks it.
+        """
+        source, target = self._verified(ref), os.path.join(folder, ref.name)
+        if os.stat(source).st_nlink == 1:
+            os.replace(source, target)
+        else:
+            shutil.copyfile(source, target)
+        return target
+
+    def _verified(self, ref: FileRef) -> str:
+        """Where the file is, after its name and content were checked."""
         if not _is_file_name(ref.name):
             raise AgentFailure("protocol", f"not a file name: {ref.name[:80]!r}")
         source = self.path(ref.sha256)
@@ -132,14 +154,7 @@ class Store:
             raise AgentFailure(
                 "protocol", f"{ref.name}: altered on the device since it was pushed", "run again"
             )
-        target = os.path.join(folder, ref.name)
-        try:
-            os.link(source, target)
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EMLINK, errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP):
-                raise
-            shutil.copyfile(source, target)
-        return target
+        return source
 
     def clean(self) -> int:
         """Remove everything but the agent; how many bytes that freed."""

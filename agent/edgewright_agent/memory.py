@@ -1,6 +1,6 @@
 """This process's memory and what is left of the machine's, from ``/proc``.
 
-Sources: the kernel's Documentation/filesystems/proc.rst (``VmRSS``, ``VmHWM``, ``clear_refs``, ``smaps_rollup``).
+Source: the kernel's Documentation/filesystems/proc.rst, under VmRSS, VmHWM, clear_refs and smaps_rollup.
 """
 
 import os

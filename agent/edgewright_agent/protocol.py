@@ -20,7 +20,7 @@ Standard library only, Python 3.8 or newer.
 """
 
 from dataclasses import dataclass, field
-from typing import Dict, Optional, Tuple, Union
+from typing import Dict, Optional, Tuple
 
 from .codec import MAX_SAMPLES, Samples, WireError, decode, encode
 from .protocol_energy import (
@@ -34,17 +34,41 @@ from .protocol_energy import (
     PowerTrace,
     Window,
 )
-from .protocol_ops import MAX_OPS, NodeShare, OpsPlan, OpsProfile, OpTime, Placement
+from .protocol_model import (
+    Companion,
+    Data,
+    Execution,
+    FileRef,
+    Model,
+    SessionInfo,
+    TensorSpec,
+    Tolerance,
+)
+from .protocol_ops import NodeShare, OpsPlan, OpsProfile, OpTime, Placement
+from .protocol_scenarios import (
+    SCENARIOS,
+    BatchRun,
+    Pace,
+    PacedRun,
+    Scenario,
+    ScenarioRun,
+    Starts,
+    StreamRun,
+    SustainedRun,
+    Watching,
+)
 
 __all__ = [
     "ERROR_CODES",
     "FORMATS",
-    "MAX_OPS",
     "MAX_SAMPLES",
     "PROTOCOL_VERSION",
     "RUNTIMES",
+    "SCENARIOS",
     "AgentError",
     "Alignment",
+    "BatchRun",
+    "Companion",
     "Data",
     "Device",
     "Energy",
@@ -64,6 +88,8 @@ __all__ = [
     "OpTime",
     "OpsPlan",
     "OpsProfile",
+    "Pace",
+    "PacedRun",
     "Parity",
     "Placement",
     "PowerTrace",
@@ -71,11 +97,16 @@ __all__ = [
     "RuntimeInfo",
     "Samples",
     "Scenario",
+    "ScenarioRun",
     "SensorInfo",
     "SessionInfo",
+    "Starts",
+    "StreamRun",
+    "SustainedRun",
     "TensorSpec",
     "Timing",
     "Tolerance",
+    "Watching",
     "Window",
     "WireError",
     "decode",
@@ -111,82 +142,6 @@ ERROR_CODES: Tuple[str, ...] = (
 
 
 @dataclass(frozen=True)
-class FileRef:
-    """A file in the device's store. ``name`` is a bare file name, never a path."""
-
-    name: str
-    sha256: str
-    size_bytes: int
-
-
-@dataclass(frozen=True)
-class Model:
-    """The files of one model; the first is the one to load, the rest is its external data."""
-
-    files: Tuple[FileRef, ...]
-    format: str
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How to run it. ``threads`` and ``affinity`` are set before the runtime is imported.
-
-    ``providers`` are tried in their order; those in ``required`` must execute, and then nothing that is not
-    among ``providers`` may. The others are preferred: what became of them is in :class:`SessionInfo`.
-    """
-
-    runtime: str
-    providers: Tuple[str, ...] = ()
-    threads: int = 1
-    affinity: Tuple[int, ...] = ()
-    provider_options: Dict[str, Dict[str, str]] = field(default_factory=dict)
-    required: Tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far outputs may be from the expected ones: cosine at least, or absolute error at most.
-
-    A tensor passes when either holds, since the cosine of a nearly constant or zero tensor says nothing.
-    """
-
-    cosine: float
-    max_abs: float
-
-
-@dataclass(frozen=True)
-class Data:
-    """What goes in and what should come out.
-
-    ``inputs`` and ``expected`` are ``.npz`` files keyed by tensor name (inputs also by ``#N``, their
-    position). Inputs not given are made from the model's own signature, ``shapes`` and ``seed``.
-    ``evaluation`` is an ``.npz`` whose arrays have the samples as their first axis; the outputs are kept
-    for the host.
-    """
-
-    shapes: Dict[str, Tuple[int, ...]] = field(default_factory=dict)
-    inputs: Optional[FileRef] = None
-    expected: Optional[FileRef] = None
-    evaluation: Optional[FileRef] = None
-    tolerance: Optional[Tolerance] = None
-    keep_outputs: bool = False
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """How long and how to time. Both minima hold; either maximum ends the loop."""
-
-    kind: str = "single-stream"
-    min_count: int = 64
-    min_duration_ns: int = 6_000_000_000
-    max_duration_ns: int = 60_000_000_000
-    max_count: int = 1_000_000
-    warmup_count: int = 5
-    warmup_duration_ns: int = 500_000_000
-
-
-@dataclass(frozen=True)
 class Limits:
     """Bounds on the worker: exceeded, it is ended and the job fails with the cause."""
 
@@ -197,7 +152,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Job:
-    """One model, run one way. Without a scenario it is run once for its outputs and not timed."""
+    """One model, run one way. Without a scenario it is run once for its outputs and not timed.
+
+    ``companions`` are for the scenarios that need more than one model.
+    """
 
     job_id: str
     model: Model
@@ -207,6 +165,7 @@ class Job:
     energy: Optional[EnergyPlan] = None
     limits: Limits = field(default_factory=Limits)
     profile_ops: Optional[OpsPlan] = None
+    companions: Tuple[Companion, ...] = ()
 
 
 # --- what the agent answers -------------------------------------------------------------------
@@ -220,33 +179,6 @@ class AgentError:
     message: str
     mend: str = ""
     traceback: str = ""
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """An input or output of a model. A dynamic dimension is its symbol, or ``?``."""
-
-    name: str
-    dtype: str
-    shape: Tuple[Union[int, str], ...]
-
-
-@dataclass(frozen=True)
-class SessionInfo:
-    """What really ran: the providers the runtime reports, not those asked for.
-
-    ``asked`` holds the latter in their order, and ``placement`` which nodes each of the former executes.
-    """
-
-    runtime: str
-    version: str
-    providers: Tuple[str, ...]
-    threads: int
-    inputs: Tuple[TensorSpec, ...]
-    outputs: Tuple[TensorSpec, ...]
-    notes: Tuple[str, ...] = ()
-    asked: Tuple[str, ...] = ()
-    placement: Placement = field(default_factory=Placement)
 
 
 @dataclass(frozen=True)
@@ -317,7 +249,11 @@ class Parity:
 
 @dataclass(frozen=True)
 class RunResult:
-    """All that was observed. ``files`` are ``.npz`` files left in the job's folder for the host."""
+    """All that was observed. ``files`` are ``.npz`` files left in the job's folder for the host.
+
+    The first and the last of ``environment`` are from before and after the worker; those between were read
+    while it was timed, and ``watching`` says at what cost.
+    """
 
     job_id: str
     session: SessionInfo
@@ -329,6 +265,8 @@ class RunResult:
     parity_reason: str = ""
     files: Tuple[FileRef, ...] = ()
     ops: Optional[OpsProfile] = None
+    scenario: Optional[ScenarioRun] = None
+    watching: Optional[Watching] = None
 
 
 # --- what a device is -------------------------------------------------------------------------

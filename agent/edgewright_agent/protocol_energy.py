@@ -103,9 +103,9 @@ class EnergyPlan:
 
     Attributes:
         meter: a meter that the device itself reads; then ``sensors`` are not tried.
-        external: a meter that somebody else reads, so that the pass is made though nothing is sampled here.
-        marker_ns: the unit of the marker pulses around the pass by which a meter's clock is found; 0 for none.
-        settle_ns: idle time at either end of a pass with markers, for the meter to start and to catch up.
+        external: somebody else reads a meter, so the pass is made though nothing is sampled here.
+        marker_ns: unit of the marker pulses around the pass, by which a meter's clock is found; 0: none.
+        settle_ns: idle time at either end of a pass with markers, for a meter to start and catch up.
     """
 
     sensors: Tuple[str, ...] = ()

@@ -7,6 +7,9 @@ from .codec import Samples
 
 #: More nodes than this are not listed one by one; what they took is in the total.
 MAX_OPS = 4096
+#: Longer names are cut, and of a node with more inputs or outputs the first are listed.
+MAX_OP_NAME = 300
+MAX_OP_TENSORS = 16
 
 
 @dataclass(frozen=True)

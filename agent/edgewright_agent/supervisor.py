@@ -3,26 +3,24 @@
 import fcntl
 import json
 import os
-import shutil
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 from . import engines
 from .child import Child, Ending
+from .energy_watch import EnergyWatch
 from .failure import AgentFailure
 from .files import Store, write_json
-from .protocol import Energy, Environment, FileRef, Job, RunResult, Timing, decode, encode
+from .layout import laid_out
+from .protocol import Energy, Environment, Job, RunResult, Timing, decode, encode
 from .sensors.environment import read_environment
-from .sensors.power import choose
-from .sensors.power.sampler import PowerSampler
+from .sensors.state_watch import StateWatch
 from .worker import JOB, REPORT, Observed, WorkerReport
 
 Emit = Callable[[Dict[str, Any]], None]
 
 RESULT = "result.json"
-#: The sampler runs from the first of these phases to the second.
-_SAMPLED = ("idle-before", "energy-done")
 
 
 def run(job: Job, store: Store, emit: Emit) -> RunResult:
@@ -36,55 +34,39 @@ def run(job: Job, store: Store, emit: Emit) -> RunResult:
     """
     folder = store.job_folder(job.job_id)
     finished = os.path.join(folder, RESULT)
-    with _hold(store.root, job.job_id):
+    with hold(store.root, job.job_id):
         if os.path.isfile(finished):
             with open(finished, encoding="utf-8") as stream:
                 return decode(RunResult, json.load(stream))
-        _prepare(job, store, folder)
-        sensor, no_sensor = choose(job.energy.sensors) if job.energy else (None, "energy was not asked for")
-        effective = engines.with_cache(job if sensor else _without_energy(job), store.engines)
-        built = engines.Engines(effective, store.engines)
-        build_ns = built.build(lambda first: _timing(first, folder, emit))
-        write_json(os.path.join(folder, JOB), encode(effective))
-        before = read_environment()
-        watch = _Watch(emit, PowerSampler(sensor) if sensor else None)
-        ending = Child(folder, job.execution, job.limits).run(watch.on_event, emit)
-        after = read_environment()
-        observed = _observed(folder, ending)
-        energy = watch.energy(observed.windows, no_sensor)
-        observed = _with_engines(observed, build_ns, built.notes())
-        result = _result(job, observed, energy, (before, after))
-        shutil.rmtree(os.path.join(folder, "model"))
-        shutil.rmtree(os.path.join(folder, "data"))
+        with laid_out(job, store, folder):
+            watch = EnergyWatch(job.energy, emit)
+            effective = engines.with_cache(job if watch.is_wanted else _without_energy(job), store.engines)
+            built = engines.Engines(effective, store.engines)
+            build_ns = built.build(lambda first: timing_of(first, folder, emit))
+            write_json(os.path.join(folder, JOB), encode(effective))
+            states = StateWatch(job.scenario.watch_ns if job.scenario else 0)
+
+            def on_event(event: Dict[str, Any]) -> None:
+                states.on_event(event)
+                watch.on_event(event)
+
+            before = read_environment()
+            with watch:
+                with states:
+                    ending = Child(folder, job.execution, job.limits).run(on_event, emit)
+                after = read_environment()
+                observed = _observed(folder, ending)
+                energy = watch.energy(observed.windows)
+        observed = _with_engines(observed, build_ns, built.notes(observed.session.providers))
+        during, watching = states.result()
+        result = _result(job, observed, energy, (before, *during, after))
+        result = replace(result, watching=watching)
         write_json(finished, encode(result))
         return result
 
 
-class _Watch:
-    """Forwards the worker's phases and runs the power sampler in those that are for it."""
-
-    def __init__(self, emit: Emit, sampler: Optional[PowerSampler]) -> None:
-        self._emit = emit
-        self._sampler = sampler
-
-    def on_event(self, event: Dict[str, Any]) -> None:
-        """Take one event of the worker's."""
-        if self._sampler and event.get("name") == _SAMPLED[0]:
-            self._sampler.start()
-        if self._sampler and event.get("name") == _SAMPLED[1]:
-            self._sampler.stop()
-        self._emit(event)
-
-    def energy(self, windows: Tuple[Any, ...], no_sensor: str) -> Energy:
-        """The trace, or why there is none."""
-        if self._sampler is None:
-            return Energy(None, (), no_sensor)
-        trace, reason = self._sampler.result()
-        return Energy(trace, windows, reason)
-
-
 @contextmanager
-def _hold(root: str, job_id: str) -> Iterator[None]:
+def hold(root: str, job_id: str) -> Iterator[None]:
     """Hold the device for one job; whoever comes second is told who is first."""
     path = os.path.join(root, "busy")
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -103,25 +85,11 @@ def _hold(root: str, job_id: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _prepare(job: Job, store: Store, folder: str) -> None:
-    """Lay out the job's folder anew: what an interrupted try left is removed first."""
-    if os.path.isdir(folder):
-        shutil.rmtree(folder)
-    for name, refs in (("model", list(job.model.files)), ("data", _data_files(job))):
-        os.makedirs(os.path.join(folder, name), mode=0o700)
-        for ref in refs:
-            store.place(ref, os.path.join(folder, name))
-
-
-def _data_files(job: Job) -> List[FileRef]:
-    return [ref for ref in (job.data.inputs, job.data.expected, job.data.evaluation) if ref is not None]
-
-
 def _without_energy(job: Job) -> Job:
     return replace(job, energy=None)
 
 
-def _timing(job: Job, folder: str, emit: Emit) -> Optional[Timing]:
+def timing_of(job: Job, folder: str, emit: Emit) -> Optional[Timing]:
     """Run a job in a worker before the measured one, and forget everything but its times."""
     write_json(os.path.join(folder, JOB), encode(job))
     ending = Child(folder, job.execution, job.limits).run(emit, emit)
@@ -162,4 +130,5 @@ def _result(job: Job, observed: Observed, energy: Energy, environment: Tuple[Env
         parity_reason=observed.parity_reason,
         files=observed.files,
         ops=observed.ops,
+        scenario=observed.scenario,
     )

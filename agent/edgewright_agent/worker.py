@@ -7,25 +7,24 @@ runtime. What it observed goes to ``worker.json`` in the job's folder; phases go
 import json
 import os
 import sys
-import time
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, List, Optional, Sequence, TextIO, Tuple
 
 from . import arrays, memory, parity, timing
+from .energy_pass import energy_pass
 from .failure import AgentFailure
 from .feeds import Feeds
 from .feeds import describe as describe_input
 from .files import describe, write_json
 from .protocol import (
     AgentError,
-    EnergyPlan,
     FileRef,
     Job,
     Memory,
     OpsPlan,
     OpsProfile,
     Parity,
-    Scenario,
+    ScenarioRun,
     SessionInfo,
     Timing,
     Window,
@@ -33,6 +32,8 @@ from .protocol import (
     encode,
 )
 from .runtimes import Session, import_runtime, placement
+from .scenarios import MONOTONIC, Stage, paced, play
+from .sensors.state_watch import MEASURE
 
 REPORT = "worker.json"
 JOB = "job.json"
@@ -58,6 +59,7 @@ class Observed:
     parity_reason: str
     files: Tuple[FileRef, ...]
     ops: Optional[OpsProfile] = None
+    scenario: Optional[ScenarioRun] = None
 
 
 class Phases:
@@ -97,16 +99,16 @@ def observe(job: Job, folder: str, phases: Phases) -> Observed:
     runtime = import_runtime(job.execution.runtime)
     feeds = Feeds(_load(job.data.inputs, folder) or {}, job.data.shapes)
     expected = _load(job.data.expected, folder)
-    baseline_bytes = memory.resident_bytes()
-    was_reset = memory.reset_peak()
+    watch = memory.MemoryWatch()
 
     phases.enter("load")
     path = os.path.join(folder, "model", job.model.files[0].name)
     loaded: List[Session] = []
     load_ns = timing.time_once(lambda: loaded.append(runtime.load(path, job.execution, feeds)))
     session = loaded[0]
-    loaded_bytes = memory.resident_bytes()
-    placement.check(job.execution, session.info(), session.placement(by_running=False))
+    watch.loaded()
+    if job.execution.required:
+        placement.check(job.execution, session.info(), session.placement(by_running=False))
 
     phases.enter("first")
     inputs = feeds.complete(session.inputs, job.data.seed)
@@ -115,19 +117,24 @@ def observe(job: Job, folder: str, phases: Phases) -> Observed:
     outputs = session.outputs()
     arrays.refuse_nan(outputs, inputs)
 
+    def fresh() -> Session:
+        return runtime.load(path, job.execution, feeds)
+
     def again() -> arrays.Arrays:
-        fresh = runtime.load(path, job.execution, feeds)
-        fresh.bind(inputs)
-        fresh.invoke()
-        return fresh.outputs()
+        other = fresh()
+        other.bind(inputs)
+        other.invoke()
+        return other.outputs()
 
     likeness = parity.check(outputs, expected, job.data.tolerance, again)
 
-    measured = _measure(session.invoke, job.scenario, phases, load_ns, first_ns)
-    windows = _energy_pass(session.invoke, job.energy, phases) if measured else ()
-    peak_bytes, peak_method = memory.peak_bytes(was_reset)
+    stage = Stage(job, folder, session, inputs, outputs, likeness.parity is not None, fresh)
+    measured, scenario = _measure(stage, phases, load_ns, first_ns)
+    windows = energy_pass(session.invoke, job.energy, phases.enter, _steady(stage)) if measured else ()
+    seen = watch.seen()
     if likeness.reopened:
-        peak_bytes, peak_method = None, "a second session was open to see whether the model repeats itself"
+        reason = "a second session was open to see whether the model repeats itself"
+        seen = replace(seen, peak_bytes=None, peak_method=reason)
 
     phases.enter("placement")
     info = _placed(session, job)
@@ -138,13 +145,14 @@ def observe(job: Job, folder: str, phases: Phases) -> Observed:
         files.append(_evaluate(session, _load(job.data.evaluation, folder) or {}, folder, job))
     return Observed(
         session=info,
-        memory=Memory(baseline_bytes, loaded_bytes, peak_bytes, peak_method),
+        memory=_with_arena(seen, session) if measured else seen,
         timing=measured,
         windows=windows,
         parity=likeness.parity,
         parity_reason=likeness.reason,
         files=tuple(files),
         ops=ops,
+        scenario=scenario,
     )
 
 
@@ -173,7 +181,8 @@ def _first(session: Session, feeds: Feeds, *, known_to_run: bool) -> int:
     try:
         return timing.time_once(session.invoke)
     except AgentFailure as failure:
-        if known_to_run or failure.error.code != "model-rejected":
+        by_position = any(key.startswith("#") for key in feeds.arrays)  # then no person gave them
+        if known_to_run or by_position or failure.error.code != "model-rejected":
             raise
         sizes = feeds.sizes(session.inputs)
         fed = ", ".join(describe_input(spec, sizes[spec.name]) for spec in session.inputs)
@@ -186,38 +195,32 @@ def _first(session: Session, feeds: Feeds, *, known_to_run: bool) -> int:
 
 
 def _measure(
-    invoke: Callable[[], object], scenario: Optional[Scenario], phases: Phases, load_ns: int, first_ns: int
-) -> Optional[Timing]:
-    if scenario is None:
-        return None
-    phases.enter("measure")
-    return timing.measure(invoke, scenario, load_ns, first_ns)
+    stage: Stage, phases: Phases, load_ns: int, first_ns: int
+) -> Tuple[Optional[Timing], Optional[ScenarioRun]]:
+    if stage.job.scenario is None:
+        return None, None
+    phases.enter(MEASURE)
+    played = play(stage)
+    timed = Timing(load_ns, first_ns, played.warmup_ns, played.latency_ns, played.duration_ns, played.capped)
+    return timed, played.run
 
 
-def _energy_pass(
-    invoke: Callable[[], object], plan: Optional[EnergyPlan], phases: Phases
-) -> Tuple[Window, ...]:
-    """Idle, work, idle: a pass of its own, so that the sampler never runs during the timed loop."""
-    if plan is None:
-        return ()
-    phases.enter("idle-before")
-    before = _idle("idle-before", plan.idle_ns)
-    phases.enter("active")
-    start, count = time.monotonic_ns(), 0
-    while time.monotonic_ns() - start < plan.min_duration_ns:
-        invoke()
-        count += 1
-    active = Window("active", start, time.monotonic_ns(), count)
-    phases.enter("idle-after")
-    after = _idle("idle-after", plan.idle_ns)
-    phases.enter("energy-done")
-    return before, active, after
+def _steady(stage: Stage) -> Callable[[], object]:
+    """What the energy pass measures: inferences at the scenario's own rate, if it has one."""
+    pace = stage.job.scenario.pace if stage.job.scenario else None
+    invoke = stage.session.invoke
+    return paced(invoke, pace, MONOTONIC) if pace else invoke
 
 
-def _idle(name: str, duration_ns: int) -> Window:
-    start = time.monotonic_ns()
-    time.sleep(duration_ns / 1e9)
-    return Window(name, start, time.monotonic_ns())
+def _with_arena(seen: Memory, session: Session) -> Memory:
+    """Ask the runtime last of all, since that may take as much memory as the model takes already."""
+    taken = (seen.peak_bytes or seen.loaded_bytes) - seen.baseline_bytes
+    free = memory.available_bytes()
+    if free is not None and free < 2 * taken:
+        held, note = None, f"{free} bytes free are too few to load the model once more"
+    else:
+        held, note = session.arena()
+    return replace(seen, arena_bytes=held, notes={**seen.notes, "arena": note})
 
 
 def _keep(folder: str, inputs: Dict[str, Any], outputs: Dict[str, Any]) -> List[FileRef]:

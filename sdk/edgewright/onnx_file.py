@@ -29,8 +29,9 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         raise ConfigError(
             f"{path}: larger than the 2 GiB of an ONNX file", mend="keep its data in a file beside it"
         )
+    model = onnx.ModelProto()
     try:
-        model = onnx.ModelProto.FromString(path.read_bytes())
+        model.ParseFromString(path.read_bytes())
     except DecodeError:
         raise ConfigError(f"{path}: {_BROKEN}") from None
     if not model.graph.node and not model.graph.output:

@@ -9,8 +9,8 @@ _SUFFIX = "ExecutionProvider"
 
 #: ONNX Runtime's providers, without the word every name ends in.
 ONNX = (
-    "ACL", "ArmNN", "Azure", "CANN", "CPU", "CUDA", "CoreML", "Dml", "Dnnl", "MIGraphX", "Nnapi", "NvTensorRTRTX",
-    "OpenVINO", "QNN", "ROCM", "Rknpu", "Tensorrt", "VSINPU", "VitisAI", "WebGpu", "Xnnpack",
+    "ACL", "ArmNN", "Azure", "CANN", "CPU", "CUDA", "CoreML", "Dml", "Dnnl", "MIGraphX", "Nnapi",
+    "NvTensorRTRTX", "OpenVINO", "QNN", "ROCM", "Rknpu", "Tensorrt", "VSINPU", "VitisAI", "WebGpu", "Xnnpack",
 )  # fmt: skip
 
 #: TFLite's, of which all but the first two are libraries of their vendors.
@@ -39,7 +39,5 @@ def provider_name(text: str, runtime: str) -> str:
     short = text.lower().removesuffix(_SUFFIX.lower())
     found = known.get(_ALIASES.get(short, short).lower())
     if found is None:
-        raise ConfigError(
-            f"no provider of {runtime} is called {text!r}", mend=did_you_mean(text, known.values())
-        )
+        raise ConfigError(f"no provider of {runtime} is called {text!r}", mend=did_you_mean(short, known))
     return found + _SUFFIX if is_onnx else found

@@ -60,9 +60,10 @@ Outcome = Measured | Failed | Skipped
 class Row:
     """A cell with its outcome.
 
-    ``preset`` names the measuring effort; ``notes`` come from the build. ``providers`` are the execution
-    providers that were asked for, in order; empty when the choice was left to the runtime. ``earlier`` are
-    measurements that were made again because they were not valid, raw samples and all.
+    ``preset`` names the measuring effort, ``scenario`` the way the model was driven; ``notes`` come from the
+    build. ``providers`` are the execution providers that were asked for, in order; empty when the choice was
+    left to the runtime. ``earlier`` are measurements that were made again because they were not valid, raw
+    samples and all.
     """
 
     cell: Cell
@@ -74,3 +75,4 @@ class Row:
     notes: tuple[str, ...] = ()
     providers: tuple[str, ...] = ()
     earlier: tuple[Measured, ...] = ()
+    scenario: str = "single-stream"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .boundary import foreign
-from .errors import ConfigError
+from .errors import BuildError, ConfigError
 from .workload import Array, Workload
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def check_workload(workload: Workload, source: WorkloadSource) -> None:
 
     Raises:
         ConfigError: with the first thing that is wrong.
+        BuildError: the outputs are no numbers.
     """
     where = str(source)
     _check_types(workload, where)
@@ -33,7 +34,7 @@ def check_workload(workload: Workload, source: WorkloadSource) -> None:
     for name, value in outputs.items():
         bad = int((~np.isfinite(value)).sum()) if value.dtype.kind == "f" else 0
         if bad:
-            raise ConfigError(
+            raise BuildError(
                 f"{where}: output {name!r} holds {bad} NaN or infinite of {value.size} values"
                 " on the example inputs",
                 mend="check the model's weights and the example inputs",

@@ -1,4 +1,4 @@
-"""Made-up inputs, refusal of wrong ones, and how near two sets of outputs are."""
+"""Files of arrays, outputs that are no numbers, and how near two sets of outputs are."""
 
 from __future__ import annotations
 
@@ -13,57 +13,7 @@ from hypothesis.extra.numpy import arrays as any_array
 
 from edgewright_agent import arrays
 from edgewright_agent.failure import AgentFailure
-from edgewright_agent.protocol import TensorSpec, Tolerance
-
-IMAGE = TensorSpec("image", "float32", (1, 3, 8, 8))
-TOKENS = TensorSpec("tokens", "int64", ("batch", "length"))
-RATE = TensorSpec("rate", "int64", ())
-
-
-def test_inputs_are_made_from_the_signature_and_the_seed() -> None:
-    first = arrays.complete_inputs({}, (IMAGE, RATE), {}, seed=1)
-    again = arrays.complete_inputs({}, (IMAGE, RATE), {}, seed=1)
-    other = arrays.complete_inputs({}, (IMAGE, RATE), {}, seed=2)
-    assert first["image"].shape == (1, 3, 8, 8) and first["image"].dtype == np.float32
-    assert first["rate"].shape == () and first["rate"].dtype == np.int64
-    assert np.array_equal(first["image"], again["image"])
-    assert not np.array_equal(first["image"], other["image"])
-
-
-def test_a_dynamic_dimension_is_named_with_its_mend() -> None:
-    with pytest.raises(AgentFailure, match=r"tokens.*batch \(axis 0\), length \(axis 1\)") as caught:
-        arrays.complete_inputs({}, (TOKENS,), {}, 0)
-    assert caught.value.error.mend == "give their sizes, for example --shape tokens:1x1"
-    assert caught.value.error.code == "invalid-input"
-
-
-def test_a_size_given_for_a_dynamic_dimension_is_used() -> None:
-    made = arrays.complete_inputs({}, (TOKENS,), {"tokens": (2, 7)}, 0)["tokens"]
-    assert made.shape == (2, 7) and set(np.unique(made)) <= {0, 1}
-
-
-@pytest.mark.parametrize(
-    ("shapes", "given_inputs", "text"),
-    [
-        ({"imag": (1, 3, 8, 8)}, {}, "no input 'imag'"),
-        ({"image": (1, 3, 9, 8)}, {}, "--shape image:1x3x9x8 does not fit"),
-        ({"image": (1, 3, 8)}, {}, "does not fit"),
-        ({}, {"bogus": np.zeros(3)}, "no input 'bogus'"),
-        ({}, {"image": np.zeros((1, 3, 8, 8))}, r"cannot take float64\[1 x 3 x 8 x 8\]"),
-        ({}, {"image": np.zeros((3, 8, 8), np.float32)}, r"cannot take float32\[3 x 8 x 8\]"),
-        ({}, {"#7": np.zeros(3)}, "8 inputs were given, the model has 2"),
-        ({}, {"rate": np.asarray(1.5)}, "cannot hold 1.5"),
-    ],
-)
-def test_what_does_not_fit_the_model_is_refused(shapes: Any, given_inputs: Any, text: str) -> None:
-    with pytest.raises(AgentFailure, match=text):
-        arrays.complete_inputs(given_inputs, (IMAGE, RATE), shapes, 0)
-
-
-def test_one_number_fills_an_input() -> None:
-    made = arrays.complete_inputs({"image": np.asarray(2), "#1": np.asarray(16000)}, (IMAGE, RATE), {}, 0)
-    assert made["image"].dtype == np.float32 and (made["image"] == 2).all()
-    assert made["rate"] == 16000
+from edgewright_agent.protocol import Tolerance
 
 
 def test_nan_outputs_are_refused_unless_nan_went_in() -> None:
@@ -87,6 +37,14 @@ def test_garbage_is_not_at_parity() -> None:
     assert not arrays.within(each["y"], Tolerance(0.98, 1e-5))
 
 
+def test_complex_outputs_count_in_both_parts() -> None:
+    want = {"y": np.array([1 + 1j, 2 - 1j], np.complex64)}
+    worst, _ = arrays.compare({"y": np.array([1 + 1j, 2 + 1j], np.complex64)}, want)
+    assert worst.max_abs == 2 and worst.cosine < 0.9
+    with pytest.raises(AgentFailure, match="1 NaN of 1"):
+        arrays.refuse_nan({"y": np.array([complex(0, np.nan)])}, {})
+
+
 def test_one_lost_tensor_and_another_shape_are_named() -> None:
     with pytest.raises(AgentFailure, match="'y' is missing"):
         arrays.compare({}, {"y": np.zeros(2)})
@@ -100,6 +58,16 @@ def test_figures_stay_in_their_range_whatever_is_compared(want: Any, data: st.Da
     worst, _ = arrays.compare({"y": got}, {"y": want})
     assert -1.0 <= worst.cosine <= 1.0 and worst.max_abs >= 0 and np.isfinite(worst.max_abs)
     assert worst.sqnr_db is None or np.isfinite(worst.sqnr_db)
+
+
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "a/b c:0", "../up", "/root", "x.npy", "arr_0", "ü"])
+def test_any_name_survives_a_file(tmp_path: Any, name: str) -> None:
+    path = str(tmp_path / "a.npz")
+    arrays.save(path, {name: np.arange(3), "text": np.array(["a", "bc"])})
+    back = arrays.load(path)
+    assert list(back) == [name, "text"] and back["text"].tolist() == ["a", "bc"]
+    arrays.save(path, {})
+    assert arrays.load(path) == {}
 
 
 def test_arrays_survive_a_file_and_pickles_are_refused(tmp_path: Any) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from tests import nets
+from tests.plain_runner import plain_run
 
 from edgewright.artifact import sha256_file
 from edgewright.compress import Changed, FileJob
@@ -21,8 +23,6 @@ from edgewright.profiles import load_profile
 from edgewright.recipe import OWN_TECHNIQUES, Step, find_technique, step_table, technique_names
 from edgewright.workload import Workload
 from edgewright.workload_check import torch_outputs
-from tests import nets
-from tests.plain_runner import plain_run
 
 PROFILE = load_profile("x86-64-linux")
 TECHNIQUES: dict[str, Any] = {name: find_technique(name) for name in technique_names()}
@@ -34,16 +34,15 @@ FILE = [name for name, technique in TECHNIQUES.items() if technique.stage == "fi
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     module = nets.Residual(32).eval()
     names = tuple(torch_outputs(module, (nets.image(),), "test"))
-    paths = {format: tmp_path_factory.mktemp("exported") / f"source.{format}" for format in formats()}
-    for format, path in paths.items():
-        exporter(format).export(Request(module, (nets.image(),), names), path)
+    paths = {name: tmp_path_factory.mktemp("exported") / f"source.{name}" for name in formats()}
+    for name, path in paths.items():
+        exporter(name).export(Request(module, (nets.image(),), names), path)
     return paths
 
 
 def job(source: Path, folder: Path) -> FileJob:
-    format = source.suffix[1:]
     samples = tuple(tuple(t.numpy() for t in sample) for sample in nets.images(4))
-    return FileJob(source, folder / f"out.{format}", format, samples, PROFILE)
+    return FileJob(source, folder / f"out{source.suffix}", source.suffix[1:], samples, PROFILE)
 
 
 def test_all_of_edgewright_s_own_are_seen() -> None:

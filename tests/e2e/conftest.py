@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.devices.command_line import Edgewright
 from tests.devices.netns import Lab
+from tests.devices.quick_command import QuickCommand
 from tests.devices.sshd import Sshd
 
 
@@ -54,3 +55,9 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 def edgewright(tmp_path: Path) -> Edgewright:
     """The command line, run in the test's folder."""
     return Edgewright(tmp_path)
+
+
+@pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> QuickCommand:
+    """The command line in this process, for tests of many commands that measure next to nothing."""
+    return QuickCommand(tmp_path, monkeypatch, capfd)

@@ -1,1 +1,1 @@
-"""Models as strangers make them: written with the formats' own libraries, never with Edgewright's exporters."""
+"""Models as strangers make them: by the formats' own libraries, never by Edgewright's exporters."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto as T  # noqa: N814 - the name the ONNX documentation uses
+from onnx import TensorProto as T
 from onnx import helper as h
 from onnx import numpy_helper
 
@@ -39,7 +39,9 @@ def model(
 
 def one_node(operator: str, kind: int = T.FLOAT, shape: Dims = (1, 8), name: str = "x") -> onnx.ModelProto:
     """``y = operator(x)``, of one type and shape."""
-    return model([h.make_node(operator, [name], ["y"])], [value(name, kind, shape)], [value("y", kind, shape)])
+    return model(
+        [h.make_node(operator, [name], ["y"])], [value(name, kind, shape)], [value("y", kind, shape)]
+    )
 
 
 def weights(seed: int, *shape: int) -> NDArray[np.float32]:
@@ -56,7 +58,11 @@ def many_types() -> onnx.ModelProto:
     nodes.append(h.make_node("Sum", [f"{name}_f" for name in kinds], ["sum"]))
     nodes.append(h.make_node("Cast", ["f64"], ["half"], to=T.FLOAT16))
     nodes.append(h.make_node("Not", ["flag"], ["not_flag"]))
-    outputs = [value("sum", T.FLOAT, [2, 3]), value("half", T.FLOAT16, [2, 3]), value("not_flag", T.BOOL, [2, 3])]
+    outputs = [
+        value("sum", T.FLOAT, [2, 3]),
+        value("half", T.FLOAT16, [2, 3]),
+        value("not_flag", T.BOOL, [2, 3]),
+    ]
     return model(nodes, [value(name, kind, [2, 3]) for name, kind in kinds.items()], outputs)
 
 
@@ -73,9 +79,7 @@ def scalars() -> onnx.ModelProto:
 
 def lstm(hidden: int = 4) -> onnx.ModelProto:
     """State in, state out, as exported from torch."""
-    node = h.make_node(
-        "LSTM", ["x", "w", "r", "", "", "h0", "c0"], ["ys", "hn", "cn"], hidden_size=hidden
-    )
+    node = h.make_node("LSTM", ["x", "w", "r", "", "", "h0", "c0"], ["ys", "hn", "cn"], hidden_size=hidden)
     state = [1, 1, hidden]
     return model(
         [node],
@@ -86,7 +90,7 @@ def lstm(hidden: int = 4) -> onnx.ModelProto:
 
 
 def voice_activity() -> onnx.ModelProto:
-    """The signature of Silero VAD: ``input[N, T]``, ``state[2, N, 128]``, ``sr`` an int64 of shape []; an If on ``sr``."""
+    """The signature of Silero VAD, with a branch on its scalar rate."""
 
     def branch(name: str, columns: int) -> onnx.GraphProto:
         nodes = [
@@ -94,7 +98,11 @@ def voice_activity() -> onnx.ModelProto:
             h.make_node("MatMul", ["mean", f"w_{name}"], ["out"]),
         ]
         return h.make_graph(
-            nodes, name, [], [value("out", T.FLOAT, ["N", 1])], [constant(f"w_{name}", weights(columns, 1, 1))]
+            nodes,
+            name,
+            [],
+            [value("out", T.FLOAT, ["N", 1])],
+            [constant(f"w_{name}", weights(columns, 1, 1))],
         )
 
     nodes = [
@@ -105,7 +113,11 @@ def voice_activity() -> onnx.ModelProto:
     ]
     return model(
         nodes,
-        [value("input", T.FLOAT, ["N", "T"]), value("state", T.FLOAT, [2, "N", 128]), value("sr", T.INT64, [])],
+        [
+            value("input", T.FLOAT, ["N", "T"]),
+            value("state", T.FLOAT, [2, "N", 128]),
+            value("sr", T.INT64, []),
+        ],
         [value("output", T.FLOAT, ["N", 1]), value("stateN", T.FLOAT, [2, "N", 128])],
         [constant("sixteen_k", np.asarray(16000, np.int64))],
     )
@@ -141,7 +153,12 @@ def odd_names() -> onnx.ModelProto:
 def strings() -> onnx.ModelProto:
     """Text in, the same text and its labels' numbers out."""
     node = h.make_node(
-        "LabelEncoder", ["text"], ["number"], domain="ai.onnx.ml", keys_strings=["yes", "no"], values_int64s=[1, 0]
+        "LabelEncoder",
+        ["text"],
+        ["number"],
+        domain="ai.onnx.ml",
+        keys_strings=["yes", "no"],
+        values_int64s=[1, 0],
     )
     return model(
         [node, h.make_node("Identity", ["text"], ["same"])],
@@ -180,7 +197,10 @@ def sequence_input() -> onnx.ModelProto:
 def custom_operator(domain: str = "com.acme.vision") -> onnx.ModelProto:
     node = h.make_node("SuperResize", ["x"], ["y"], domain=domain)
     return model(
-        [node], [value("x", T.FLOAT, [1, 8])], [value("y", T.FLOAT, [1, 8])], opsets=[("", OPSET), (domain, 1)]
+        [node],
+        [value("x", T.FLOAT, [1, 8])],
+        [value("y", T.FLOAT, [1, 8])],
+        opsets=[("", OPSET), (domain, 1)],
     )
 
 
@@ -241,7 +261,10 @@ def not_a_number() -> onnx.ModelProto:
 
 def no_inputs() -> onnx.ModelProto:
     return model(
-        [h.make_node("Neg", ["w"], ["y"])], [], [value("y", T.FLOAT, [2, 2])], [constant("w", weights(4, 2, 2))]
+        [h.make_node("Neg", ["w"], ["y"])],
+        [],
+        [value("y", T.FLOAT, [2, 2])],
+        [constant("w", weights(4, 2, 2))],
     )
 
 
@@ -261,7 +284,7 @@ def random_numbers() -> onnx.ModelProto:
     return model(nodes, [value("x", T.FLOAT, [1, 64])], [value("y", T.FLOAT, [1, 64])])
 
 
-def folds_slowly(size: int = 2048) -> onnx.ModelProto:
+def folds_slowly(size: int = 1024) -> onnx.ModelProto:
     """A product of large constants, which the runtime computes while it loads."""
     ones = h.make_node("ConstantOfShape", ["shape"], ["c"], value=h.make_tensor("", T.FLOAT, [1], [1e-3]))
     nodes = [ones]
@@ -288,12 +311,51 @@ def passthrough() -> onnx.ModelProto:
     return model([], [value("x", T.FLOAT, [1, 8])], [value("x", T.FLOAT, [1, 8])])
 
 
+def wants_four() -> onnx.ModelProto:
+    """Declares any size and computes with four only: the runtime finds out as it runs."""
+    return model(
+        [h.make_node("MatMul", ["x", "w"], ["y"])],
+        [value("x", T.FLOAT, ["n", "k"])],
+        [value("y", T.FLOAT, ["n", 2])],
+        [constant("w", weights(9, 4, 2))],
+    )
+
+
+def unknown_rank() -> onnx.ModelProto:
+    """An input of which not even the number of axes is declared."""
+    return model(
+        [h.make_node("Abs", ["x"], ["y"])],
+        [h.make_tensor_value_info("x", T.FLOAT, None)],
+        [h.make_tensor_value_info("y", T.FLOAT, None)],
+    )
+
+
+def float64_convolution() -> onnx.ModelProto:
+    """Valid, and of a type that no kernel is for."""
+    return model(
+        [h.make_node("Conv", ["x", "w"], ["y"])],
+        [value("x", T.DOUBLE, [1, 3, 8, 8])],
+        [value("y", T.DOUBLE, [1, 3, 6, 6])],
+        [constant("w", np.zeros((3, 3, 3, 3)))],
+    )
+
+
+def newer(*, opset: int = OPSET, ir: int = IR, ml: int = 2) -> onnx.ModelProto:
+    """Written for versions that do not exist yet."""
+    proto = strings()
+    proto.ir_version = ir
+    proto.opset_import[0].version, proto.opset_import[1].version = opset, ml
+    return proto
+
+
 def save(proto: onnx.ModelProto, path: Path) -> Path:
     onnx.save(proto, path)
     return path
 
 
-def with_external_data(folder: Path, name: str = "big.onnx", locations: Sequence[str] = ("big.data",)) -> Path:
+def with_external_data(
+    folder: Path, name: str = "big.onnx", locations: Sequence[str] = ("big.data",)
+) -> Path:
     """Two large constants of the graph and one in a subgraph, kept in one file or spread over several."""
     branch = h.make_graph(
         [h.make_node("MatMul", ["x", "w_sub"], ["then"])],
@@ -302,7 +364,9 @@ def with_external_data(folder: Path, name: str = "big.onnx", locations: Sequence
         [value("then", T.FLOAT, [1, 64])],
         [constant("w_sub", weights(6, 64, 64))],
     )
-    other = h.make_graph([h.make_node("Identity", ["x"], ["else"])], "else", [], [value("else", T.FLOAT, [1, 64])])
+    other = h.make_graph(
+        [h.make_node("Identity", ["x"], ["else"])], "else", [], [value("else", T.FLOAT, [1, 64])]
+    )
     nodes = [
         h.make_node("MatMul", ["x", "w0"], ["a"]),
         h.make_node("MatMul", ["a", "w1"], ["b"]),
@@ -315,7 +379,8 @@ def with_external_data(folder: Path, name: str = "big.onnx", locations: Sequence
         [value("y", T.FLOAT, [1, 64])],
         [constant("w0", weights(7, 64, 64)), constant("w1", weights(8, 64, 64))],
     )
-    tensors = [*proto.graph.initializer, proto.graph.node[2].attribute[0].g.initializer[0]]
+    inner = next(a.g for a in proto.graph.node[2].attribute if a.name == "then_branch")
+    tensors = [*proto.graph.initializer, *inner.initializer]
     for number, tensor in enumerate(tensors):
         _move_out(tensor, folder, locations[number % len(locations)])
     return save(proto, folder / name)

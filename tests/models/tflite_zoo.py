@@ -176,7 +176,7 @@ def several_inputs() -> bytes:
 
 
 def many_types() -> bytes:
-    """Int32, int64, bool and uint8 in, each cast to float; int8 with its quantization to its dequantized value."""
+    """Int32, int64, bool and uint8 in, each cast to float; int8 in, and what it stands for out."""
     kinds = [("i32", INT32), ("i64", INT64), ("flag", BOOL), ("u8", UINT8)]
     tensors = [Tensor(name, [2, 3], kind) for name, kind in kinds]
     tensors += [Tensor(f"{name}_f", [2, 3]) for name, _ in kinds]
@@ -218,7 +218,9 @@ def same_name_twice() -> bytes:
 
 
 def nameless() -> bytes:
-    return pack(Graph([Tensor("", [1, 4]), Tensor("", [1, 4])], [Op("ABS", [0], [1], ("AbsOptions", {}))], [0], [1]))
+    return pack(
+        Graph([Tensor("", [1, 4]), Tensor("", [1, 4])], [Op("ABS", [0], [1], ("AbsOptions", {}))], [0], [1])
+    )
 
 
 def stateful() -> bytes:
@@ -268,14 +270,19 @@ def lstm(hidden: int = 4) -> bytes:
         return len(tensors) - 1
 
     inputs += [add(Tensor(f"w_in{i}", [hidden, 2], content=weights(i, hidden, 2))) for i in range(4)]
-    inputs += [add(Tensor(f"w_rec{i}", [hidden, hidden], content=weights(9 + i, hidden, hidden))) for i in range(4)]
+    inputs += [
+        add(Tensor(f"w_rec{i}", [hidden, hidden], content=weights(9 + i, hidden, hidden))) for i in range(4)
+    ]
     inputs += [none] * 3
     inputs += [add(Tensor(f"bias{i}", [hidden], content=np.zeros(hidden, np.float32))) for i in range(4)]
     inputs += [none] * 2
     inputs += [add(Tensor(name, [1, hidden], is_variable=True)) for name in ("activation", "cell")]
     inputs += [none] * 4
     y = add(Tensor("y", [1, 3, hidden]))
-    options = ("UnidirectionalSequenceLSTMOptions", {"fusedActivationFunction": 4, "cellClip": 0.0, "projClip": 0.0})
+    options = (
+        "UnidirectionalSequenceLSTMOptions",
+        {"fusedActivationFunction": 4, "cellClip": 0.0, "projClip": 0.0},
+    )
     return pack(Graph(tensors, [Op("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [y], options)], [0], [y]))
 
 
@@ -291,7 +298,10 @@ def while_loop() -> bytes:
         [2, 3],
     )
     condition = Graph(
-        [counter, x, limit, Tensor("go", [], BOOL)], [Op("LESS", [0, 2], [3], ("LessOptions", {}))], [0, 1], [3]
+        [counter, x, limit, Tensor("go", [], BOOL)],
+        [Op("LESS", [0, 2], [3], ("LessOptions", {}))],
+        [0, 1],
+        [3],
     )
     body = Graph(
         [counter, x, one, Tensor("next", [], INT32), Tensor("twice", [4])],
@@ -319,7 +329,9 @@ def strings() -> bytes:
 
 def where() -> bytes:
     """The output's shape depends on the data."""
-    return pack(Graph([Tensor("mask", [3, 2], BOOL), Tensor("at", [-1, 2], INT64)], [Op("WHERE", [0], [1])], [0], [1]))
+    return pack(
+        Graph([Tensor("mask", [3, 2], BOOL), Tensor("at", [-1, 2], INT64)], [Op("WHERE", [0], [1])], [0], [1])
+    )
 
 
 def not_a_number() -> bytes:
@@ -340,13 +352,30 @@ def no_inputs() -> bytes:
 def random_numbers() -> bytes:
     shape = Tensor("shape", [2], INT32, content=np.asarray([1, 64], np.int32))
     tensors = [Tensor("x", [1, 64]), shape, Tensor("noise", [1, 64]), Tensor("y", [1, 64])]
-    ops = [Op("RANDOM_STANDARD_NORMAL", [1], [2], ("RandomOptions", {"seed": 0, "seed2": 0})), Op("ADD", [0, 2], [3], ADD)]
+    ops = [
+        Op("RANDOM_STANDARD_NORMAL", [1], [2], ("RandomOptions", {"seed": 0, "seed2": 0})),
+        Op("ADD", [0, 2], [3], ADD),
+    ]
     return pack(Graph(tensors, ops, [0], [3]))
 
 
 def passthrough() -> bytes:
     """An input that is an output, beside one that is computed."""
-    return pack(Graph([Tensor("x", [1, 4]), Tensor("y", [1, 4])], [Op("ABS", [0], [1], ("AbsOptions", {}))], [0], [0, 1]))
+    return pack(
+        Graph(
+            [Tensor("x", [1, 4]), Tensor("y", [1, 4])], [Op("ABS", [0], [1], ("AbsOptions", {}))], [0], [0, 1]
+        )
+    )
+
+
+def endless_recursion() -> bytes:
+    """A loop whose body is the graph it stands in: no converter writes it, and it ends the interpreter."""
+    tensors = [Tensor("x", [4]), Tensor("y", [4])]
+    loop = Op("WHILE", [0], [1], ("WhileOptions", {"condSubgraphIndex": 1, "bodySubgraphIndex": 0}))
+    always = Graph(
+        [tensors[0], Tensor("go", [], BOOL, content=np.ones((), np.bool_))], [], [0], [1], name="always"
+    )
+    return pack(Graph(tensors, [loop], [0], [1]), always)
 
 
 def save(content: bytes, path: Path) -> Path:

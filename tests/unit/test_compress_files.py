@@ -9,6 +9,8 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from tests import nets
+from tests.plain_runner import plain_run
 
 from edgewright.compress import FileJob
 from edgewright.compress.fp16 import Fp16, Fp16Options
@@ -20,8 +22,6 @@ from edgewright.profile import DeviceProfile
 from edgewright.profiles import load_profile
 from edgewright.workload import Array
 from edgewright.workload_check import torch_outputs
-from tests import nets
-from tests.plain_runner import plain_run
 
 X86, ARM = load_profile("x86-64-linux"), load_profile("raspberry-pi-5")
 
@@ -224,8 +224,8 @@ def test_a_file_that_is_no_model_is_one_line(format: str, tmp_path: Path) -> Non
 
 
 def test_compression_is_silent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    for format in ("onnx", "tflite"):
-        work = job(tmp_path, format)
+    for kind in ("onnx", "tflite"):
+        work = job(tmp_path, kind)
         Quantize().apply(work, QuantizeOptions())
         Fp16().apply(work, Fp16Options())
     assert capfd.readouterr() == ("", "")

@@ -4,12 +4,12 @@ import copy
 
 import pytest
 import torch
+from tests import nets
 from torch import nn
 
 from edgewright.compress.prune import Prune, PruneOptions
 from edgewright.errors import CompressionError
 from edgewright.workload import Workload
-from tests import nets
 
 
 def workload(module: nn.Module, example: torch.Tensor, **more: object) -> Workload:
@@ -46,7 +46,7 @@ def test_the_least_important_channels_go_first() -> None:
     kept = first.weight[1::2].clone()
     pruned = Prune().apply(module, workload(module, nets.features()), PruneOptions(amount=0.5, round_to=1))
     left = pruned.module.layers[0].weight  # type: ignore[index, union-attr]
-    assert torch.equal(left, kept)  # type: ignore[arg-type]
+    assert torch.equal(left, kept)
 
 
 def test_it_is_fine_tuned_when_the_workload_can_train() -> None:

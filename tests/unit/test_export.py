@@ -9,14 +9,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from tests import nets
+from tests.plain_runner import plain_run
 
 from edgewright.errors import ExportError, UnsupportedError
 from edgewright.export import Request, exporter, formats
 from edgewright.export.onnx import OPSET
 from edgewright.workload import Array
 from edgewright.workload_check import torch_outputs
-from tests import nets
-from tests.plain_runner import plain_run
 
 MANY = (torch.ones(1, 3), torch.ones(1, 4, dtype=torch.int64), torch.ones(1, 5), torch.tensor([True]))
 
@@ -135,6 +135,6 @@ def test_an_unknown_format_gets_its_neighbour() -> None:
 
 
 def test_a_chatty_export_writes_to_neither_stream(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    for format in formats():
-        export(nets.Dense(), (nets.features(),), tmp_path / f"model.{format}")
+    for kind in formats():
+        export(nets.Dense(), (nets.features(),), tmp_path / f"model.{kind}")
     assert capfd.readouterr() == ("", "")

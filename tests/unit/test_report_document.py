@@ -79,7 +79,7 @@ def test_figures_are_those_of_the_samples() -> None:
     assert (latency["p50"], latency["p90"], latency["p99"]) == (2.0, 2.8, 2.98)
     assert (latency["min"], latency["max"], latency["mean"], latency["count"]) == (1.0, 3.0, 2.0, 2001)
     assert latency["upper"]["p90"] > 2.8 and latency["reasons"] == {}
-    assert found["phases_ms"] == {"load": 81.0, "first": 3.0, "warmup": 1.10495}
+    assert found["phases_ms"] == {"load": 81.0, "first": 3.0, "warmup": 1.10495, "build": None}
     assert found["launches"][0]["latency_ns"] == samples
     assert found["launches"][0]["latency_stride"] == 1
 
@@ -133,7 +133,22 @@ def test_a_quality_that_is_no_number_is_null_with_the_reason() -> None:
 def test_a_peak_that_was_not_observed_is_null() -> None:
     memory = Memory(1, 2, None, "clear_refs is not allowed")
     found = only(row(measured(launch(memory=memory))))["memory_bytes"]
-    assert found == {"baseline": 1, "loaded": 2, "peak": None, "peak_method": "clear_refs is not allowed"}
+    told = {"baseline": 1, "loaded": 2, "peak": None, "peak_method": "clear_refs is not allowed"}
+    assert found.items() >= told.items()
+    assert (found["model_loaded"], found["model_peak"]) == (1, None)
+    assert found["pss"] is None and found["notes"]["pss"] == "it was not read"
+
+
+def test_the_model_s_memory_is_what_it_adds_to_each_launch_s_own_baseline() -> None:
+    notes = {"pss": "smaps_rollup", "arena": "profile", "device": "no accelerator"}
+    launches = [
+        launch(memory=Memory(base, base + 10, base + 15, "VmHWM", pss, 7, None, notes))
+        for base, pss in ((100, 90), (130, None), (160, 150))
+    ]
+    found = only(row(measured(*launches)))["memory_bytes"]
+    assert (found["baseline"], found["model_loaded"], found["model_peak"]) == (130, 10, 15)
+    assert (found["pss"], found["arena"], found["device"]) == (None, 7, None)
+    assert found["notes"] == notes
 
 
 def _powered(milliwatts: int, seconds: int = 4) -> Energy:

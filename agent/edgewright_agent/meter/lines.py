@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any, NamedTuple, Optional
 
-from ..protocol_energy import MeterFormat
+from ..protocol import MeterFormat
 
 #: A longer line is no reading.
 MAX_LINE_BYTES = 4096
@@ -17,7 +17,16 @@ _MOST_MW = 1e8
 _TO_MILLI = {"W": 1e3, "mW": 1.0, "uW": 1e-3, "A": 1e3, "mA": 1.0, "uA": 1e-3}
 _TO_VOLT = {"V": 1.0, "mV": 1e-3, "uV": 1e-6}
 _TO_NS = {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0}
-_NUMBER = re.compile(r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*(?P<unit>[A-Za-z]*)", re.ASCII)
+_NUMBER = re.compile(
+    r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*(?P<unit>[A-Za-z]*)", re.ASCII
+)
+
+
+#: Written out, since Python before 3.11 reads neither ``Z`` nor every number of digits.
+_ISO = re.compile(
+    r"(?P<second>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d{1,12}))?(?P<zone>Z|[+-]\d\d:?\d\d)",
+    re.ASCII,
+)
 
 
 class Reading(NamedTuple):
@@ -63,12 +72,16 @@ def _time_ns(words: "_Words", format: MeterFormat) -> int:
         if not -(2.0**62) < time_ns < 2.0**62:
             raise _NoReadingError
         return round(time_ns)
+    found = _ISO.fullmatch(str(words.value(format.time)))
+    if found is None:
+        raise _NoReadingError  # without a zone, nobody says which of the world's clocks it is
+    zone = found.group("zone").replace("Z", "+00:00")
+    zone = zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
+    fraction = (found.group("fraction") or "")[:6].ljust(6, "0")
     try:
-        moment = datetime.datetime.fromisoformat(str(words.value(format.time)).replace("Z", "+00:00"))
+        moment = datetime.datetime.fromisoformat(f"{found.group('second')}.{fraction}{zone}")
     except ValueError:
         raise _NoReadingError from None
-    if moment.tzinfo is None:
-        raise _NoReadingError  # which of the world's clocks it is, nobody says
     since = moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
     return (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000
 

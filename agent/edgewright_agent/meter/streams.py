@@ -9,7 +9,7 @@ import subprocess
 import termios
 from typing import List, Optional, Protocol
 
-from ..protocol_energy import Meter
+from ..protocol import Meter
 from ..sensors.sysfs import SensorError
 
 _PIECE_BYTES = 1 << 16
@@ -181,7 +181,8 @@ class SerialStream:
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
         except OSError as error:
-            mend = f" (sudo usermod -aG dialout $USER, then log in anew)" if isinstance(error, PermissionError) else ""
+            denied = isinstance(error, PermissionError)
+            mend = " (sudo usermod -aG dialout $USER, then log in anew)" if denied else ""
             raise SensorError(f"serial port {path} cannot be opened: {error.strerror}{mend}") from None
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

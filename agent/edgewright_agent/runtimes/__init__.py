@@ -2,7 +2,7 @@
 
 import importlib
 from types import ModuleType
-from typing import Any, Callable, Dict, Mapping, Sequence
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 from ..failure import AgentFailure
 from ..feeds import Feeds
@@ -47,6 +47,12 @@ class Session(Protocol):
 
     def profile_ops(self, plan: OpsPlan) -> OpsProfile:
         """Time by node on the bound inputs, in a session of its own, or why this runtime gives none."""
+
+    def arena(self) -> Tuple[Optional[int], str]:
+        """Bytes that the runtime's allocator holds for this model and where from, or None and the reason.
+
+        It may load the model once more.
+        """
 
 
 class Runtime(Protocol):

@@ -2,7 +2,7 @@
 
 import os
 import re
-from typing import Any, Callable, Dict, List, Mapping, Tuple, TypeVar
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ..failure import AgentFailure
 from ..feeds import Feeds
 from ..protocol import Execution, OpsPlan, OpsProfile, Placement, SessionInfo, TensorSpec
 from . import onnx_profile, onnx_providers
+from .onnx_arena import arena_bytes
 from .onnx_errors import explain, refusals
 
 _DTYPES = {
@@ -148,6 +149,11 @@ class OnnxSession:
         """Times by node, from the runtime's own profile of another session on the same inputs."""
         where = self._elsewhere()
         return self._explained(lambda: onnx_profile.profile_ops(*where, plan))
+
+    def arena(self) -> Tuple[Optional[int], str]:
+        """From the runtime's own profile of another session, in versions that write it there."""
+        where, providers = self._elsewhere(), self._session.get_providers()
+        return self._explained(lambda: arena_bytes(*where, providers))
 
     def _elsewhere(self) -> onnx_providers.Elsewhere:
         module, folder = self._runtime.module, os.path.dirname(os.path.abspath(self._path))

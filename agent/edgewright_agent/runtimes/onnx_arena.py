@@ -6,7 +6,7 @@ them. So they are read from a profile of one more session, after everything else
 
 import os
 import re
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from ..protocol import Execution
 from .onnx_providers import create
@@ -18,13 +18,18 @@ _HELD = re.compile(rb'"mem_arena_held"\s*:\s*"?(\d{1,15})')
 
 
 def arena_bytes(
-    module: Any, path: str, execution: Execution, feeds: Dict[str, Any], folder: str
+    module: Any,
+    path: str,
+    execution: Execution,
+    feeds: Dict[str, Any],
+    folder: str,
+    providers: Sequence[str],
 ) -> Tuple[Optional[int], str]:
     """Bytes held by the CPU arena after two inferences, initializers included, or why that is not known.
 
-    An engine built for an accelerator is not built once more for this.
+    ``providers`` are those that run: an engine built for an accelerator is not built once more for this.
     """
-    others = [name for name in execution.providers if name != _CPU]
+    others = [name for name in providers if name != _CPU]
     if others:
         return None, f"read only where nothing but {_CPU} runs, here also {', '.join(others)}"
     session = create(module, path, execution, trace_prefix=os.path.join(folder, "arena"))
@@ -39,5 +44,8 @@ def arena_bytes(
     finally:
         os.unlink(trace)
     if not held:
-        return None, f"onnxruntime {module.__version__} does not tell it in its profile, nor in its Python interface"
+        return (
+            None,
+            f"onnxruntime {module.__version__} tells it neither in its profile nor in Python",
+        )
     return held, "mem_arena_held of onnxruntime's profile, in a session of its own"

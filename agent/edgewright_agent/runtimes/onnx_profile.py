@@ -34,7 +34,8 @@ def profile_ops(
         plan.max_file_bytes // max(1, size_bytes // _PILOT_RUNS),
         plan.max_duration_ns // max(1, pilot_ns[-1]),
     )
-    warmup = min(plan.warmup, max(1, runs // 5))
+    is_cut = runs < plan.warmup + plan.runs
+    warmup = min(plan.warmup, max(1, runs // 5)) if is_cut else plan.warmup
     if runs < warmup + 1:
         return OpsProfile(
             (),
@@ -51,7 +52,7 @@ def profile_ops(
     notes: List[str] = []
     if trace.unreadable:
         notes.append(f"{trace.unreadable} lines of the runtime's profile could not be read")
-    if runs < plan.warmup + plan.runs:
+    if is_cut:
         notes.append(f"{runs - warmup} inferences were profiled, to stay within the limits of time and space")
     if len(trace.runs) != runs:
         return OpsProfile(

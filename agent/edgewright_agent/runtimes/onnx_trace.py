@@ -8,7 +8,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Tuple
 
-from ..protocol import MAX_OPS, OpTime
+from ..protocol import OpTime
+from ..protocol_ops import MAX_OP_NAME, MAX_OP_TENSORS, MAX_OPS
 
 _KERNEL = "_kernel_time"
 #: Operators that run other nodes inside their own time.
@@ -114,7 +115,7 @@ def _tensors(described: Any) -> Tuple[str, ...]:
     for one in described if isinstance(described, list) else []:
         pairs = list(one.items()) if isinstance(one, dict) else []
         found.append("".join(f"{_DTYPES.get(t, t)}[{'x'.join(map(str, shape))}]" for t, shape in pairs[:1]))
-    return tuple(found)
+    return tuple(found[:MAX_OP_TENSORS])
 
 
 def op_times(trace: Trace, skip: int) -> Tuple[Tuple[OpTime, ...], List[int], int]:
@@ -142,4 +143,4 @@ def _op_time(key: Key, runs: List[Run], trace: Trace) -> OpTime:
     inputs, outputs = trace.tensors[key]
     name, op_type, provider, _ = key
     calls = max(run.calls.get(key, 0) for run in runs)
-    return OpTime(name, op_type, provider, calls, median, inputs, outputs)
+    return OpTime(name[:MAX_OP_NAME], op_type, provider, calls, median, inputs, outputs)

@@ -1,7 +1,7 @@
 """TFLite: ai-edge-litert, or its predecessor tflite-runtime. Same interpreter, same Python interface."""
 
 import re
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -144,6 +144,10 @@ class TfliteSession:
         del plan
         named = f"{self._runtime.name} {self._runtime.version}"
         return delegates.untimed(self._interpreter, self._delegation, named)
+
+    def arena(self) -> Tuple[Optional[int], str]:
+        """The interpreter's Python interface has no word for it."""
+        return None, f"{self._runtime.name} does not tell its arena in Python"
 
     def _notes(self) -> Tuple[str, ...]:
         names = list(self._interpreter.get_signature_list())

@@ -4,13 +4,15 @@ A delegate replaces operators by one ``DELEGATE`` node; the operators stay liste
 found again as what lies between the node's inputs and its outputs.
 """
 
+import ctypes
 from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Sequence, Set, Tuple, Type
 
 import numpy as np
 
 from ..failure import AgentFailure
-from ..protocol import MAX_OPS, Execution, OpsProfile, OpTime, Placement
+from ..protocol import Execution, OpsProfile, OpTime, Placement
+from ..protocol_ops import MAX_OP_NAME, MAX_OP_TENSORS, MAX_OPS
 from .placement import count
 
 XNNPACK = "XNNPACK"
@@ -128,6 +130,7 @@ def _load(module: Any, provider: str, options: Mapping[str, str]) -> Any:
             f"known: {', '.join((XNNPACK, CPU, *LIBRARIES))}; any other needs the option {LIBRARY!r}",
         )
     try:
+        ctypes.CDLL(library)  # load_delegate fails untidily on a library that is not there
         return module.load_delegate(library, given)
     except (ValueError, OSError, RuntimeError) as error:
         text = str(error).strip() or f"{library} refused to start"
@@ -180,12 +183,12 @@ def untimed(interpreter: Any, delegation: Delegation, runtime: str) -> OpsProfil
     tensors = {int(one["index"]): one for one in interpreter.get_tensor_details()}
 
     def described(indices: Any) -> Tuple[str, ...]:
-        return tuple(_tensor(tensors.get(int(index))) for index in indices)
+        return tuple(_tensor(tensors.get(int(index))) for index in indices[:MAX_OP_TENSORS])
 
     found = delegation.placed(interpreter)
     ops = [
         OpTime(
-            name=_name(op, tensors),
+            name=_name(op, tensors)[:MAX_OP_NAME],
             op_type=str(op["op_name"]),
             provider=provider,
             count=1,

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from .options import farm_option, parse_feeds, preset_option, store_option
+from .options import (
+    farm_option,
+    meter_option,
+    metered,
+    parse_feeds,
+    preset_option,
+    provider_options,
+    store_option,
+)
+from .scenario import driving_from, scenario_options
 
 
 @click.command()
@@ -24,6 +35,8 @@ from .options import farm_option, parse_feeds, preset_option, store_option
 @click.option(
     "--threads", type=click.IntRange(min=1), help="Threads; otherwise the device's performance cores."
 )
+@provider_options
+@meter_option
 @click.option("--shape", "shapes", multiple=True, metavar="NAME:1x3x224x224", help="Size of a dynamic input.")
 @click.option(
     "--input", "inputs", multiple=True, metavar="NAME=VALUE|NAME=FILE.npy", help="What to feed an input."
@@ -31,6 +44,7 @@ from .options import farm_option, parse_feeds, preset_option, store_option
 @click.option(
     "--evaluate", type=click.Choice(["device", "host"]), default="device", help="Where quality is judged."
 )
+@scenario_options
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the report as JSON.")
 @click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write the report as a page.")
 @farm_option
@@ -42,9 +56,13 @@ def bench(
     runtime: str | None,
     preset: str | None,
     threads: int | None,
+    required: tuple[str, ...],
+    preferred: tuple[str, ...],
+    meter: str | None,
     shapes: tuple[str, ...],
     inputs: tuple[str, ...],
     evaluate: str,
+    driving: Mapping[str, Any],
     json_file: Path | None,
     html_file: Path | None,
     farm: Path | None,
@@ -59,19 +77,35 @@ def bench(
     from edgewright.farm.effort import load_effort
     from edgewright.farm.execute import Settings, check_runtime
     from edgewright.farm.inventory import load_inventory
+    from edgewright.farm.providers import Asked
     from edgewright.farm.session import Work
     from edgewright.farm.subject import BareSubject, open_subject
     from edgewright.recipe import load_recipe
 
     from .launch import Output, launch
+    from .progress import waiting
 
-    subject = open_subject(model, default_cache(), parse_feeds(shapes, inputs))
-    if isinstance(subject, BareSubject):
-        if recipe is not None:
-            raise ConfigError("--recipe is for FILE.py:FACTORY", mend="a model file is measured as it is")
-        subject.check()
-    chosen = check_runtime(runtime or subject.default_runtime)
-    work = Work([subject], [load_recipe(recipe or "fp32")], [chosen], [load_inventory(farm).get(device)])
-    settings = Settings(load_effort(preset or "quick"), threads or 0, evaluate_on_device=evaluate == "device")
     files = {name: path for name, path in (("json", json_file), ("html", html_file)) if path}
-    return launch(work, settings, Output(store, files), name=subject.name, plan_text="")
+    output = Output(store, files)
+    output.check()
+    subject = open_subject(model, default_cache(), parse_feeds(shapes, inputs))
+    if isinstance(subject, BareSubject) and recipe is not None:
+        raise ConfigError("--recipe is for FILE.py:FACTORY", mend="a model file is measured as it is")
+    chosen = check_runtime(runtime or subject.default_runtime)
+    target = metered(load_inventory(farm).get(device), meter)
+    work = Work([subject], [load_recipe(recipe or "fp32")], [chosen], [target])
+    effort = load_effort(preset or "quick")
+    asked = Asked.parse(required, preferred, chosen)
+    with waiting("looking at the models"):
+        driven = driving_from(driving)
+    settings = Settings(
+        driven.effort(effort),
+        threads or 0,
+        evaluate_on_device=evaluate == "device",
+        asked=asked,
+        driving=driven,
+    )
+    if isinstance(subject, BareSubject):
+        with waiting("running the model once on this host"):
+            subject.check(chosen)
+    return launch(work, settings, output, name=subject.name, plan_text="")

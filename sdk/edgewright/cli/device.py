@@ -11,9 +11,11 @@ import click
 
 from edgewright.errors import ConfigError, MissingRuntime, UntrustedHost
 from edgewright.farm.inventory import Target, load_inventory
+from edgewright.farm.meter_config import described
 from edgewright.untrusted import one_line
 
 if TYPE_CHECKING:
+    from edgewright.farm.metered import FoundMeter
     from edgewright.transport.ssh_link import Offer
     from edgewright_agent.protocol import Device as Facts
 
@@ -66,17 +68,27 @@ def list_devices(farm: Path | None, as_json: bool) -> None:
 @farm_option
 @json_option
 def probe_device(name: str, farm: Path | None, as_json: bool) -> None:
-    """Connect to the device NAME and show what it is: board, processor, runtimes, sensors."""
+    """Connect to the device NAME and show what it is: board, processor, runtimes, sensors, its meter."""
     from edgewright.device import Device
+    from edgewright.farm.metered import find_meter
     from edgewright_agent.protocol import encode
 
     target = load_inventory(farm).get(name)
     with Device.open(target) as opened:
         facts = opened.probe()
+        meter = find_meter(opened, target.meter) if target.meter else None
     if as_json:
-        click.echo(json.dumps({"name": name, "profile": target.profile, **encode(facts)}, indent=2))
+        told = meter and {
+            "source": described(meter.config),
+            "scope": meter.config.meter.scope,
+            "rate_hz": None if meter.info.reason else meter.info.rate_hz,
+            "power_mw": None if meter.info.reason else meter.info.power_mw,
+            "reason": one_line(meter.reason) or None,
+        }
+        found = {"name": name, "profile": target.profile, **encode(facts), "meter": told}
+        click.echo(json.dumps(found, indent=2))
     else:
-        _print_columns(_facts(target, facts))
+        _print_columns([*_facts(target, facts), *_meter(meter)])
     if all(runtime.reason for runtime in facts.runtimes):
         raise MissingRuntime(
             name,
@@ -193,6 +205,20 @@ def _facts(target: Target, facts: Facts) -> Iterator[tuple[str, str]]:
     yield "governor", _pairs(state.governor)
     yield "throttled", _pairs({name: f"{flags:#x}" for name, flags in state.throttled.items()})
     yield "power mode", state.power_mode or "does not say"
+
+
+def _meter(meter: FoundMeter | None) -> Iterator[tuple[str, str]]:
+    if meter is None:
+        return
+    source, info = described(meter.config), meter.info
+    if info.reason:
+        yield "meter", f"{source}: none, {info.reason}"
+    else:
+        yield (
+            "meter",
+            f"{source}: {meter.config.meter.scope}, {info.rate_hz:.3g} readings a second, "
+            f"{info.power_mw / 1000:.4g} W now" + (f"; not used: {meter.reason}" if meter.reason else ""),
+        )
 
 
 def _int8(facts: Facts) -> str:

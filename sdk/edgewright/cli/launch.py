@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from edgewright.errors import ConfigError
 from edgewright.farm.execute import Settings
 from edgewright.farm.session import Work, run_work
 from edgewright.report import report_document, write
@@ -28,10 +30,16 @@ class Output:
     files: Mapping[str, Path]
 
     def check(self) -> None:
-        """Refuse a report file in a folder that does not exist before anything is measured."""
+        """Refuse a report file that cannot be written before anything is measured."""
         for path in self.files.values():
             if not path.parent.is_dir():
-                raise click.BadParameter(f"{path.parent}: no such folder")
+                raise ConfigError(f"{path}: no such folder")
+            if path.is_dir():
+                raise ConfigError(f"{path}: a folder", mend="name the file in it")
+            try:
+                tempfile.TemporaryFile(dir=path.parent).close()
+            except OSError as error:
+                raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def launch(work: Work, settings: Settings, output: Output, *, name: str, plan_text: str) -> int:
@@ -50,5 +58,5 @@ def launch(work: Work, settings: Settings, output: Output, *, name: str, plan_te
     for path in output.files.values():
         click.echo(f"report: {path}")
     if len(rows) == 1 and isinstance(rows[0].outcome, Failed):
-        click.echo(f"error: {rows[0].outcome.reason}", err=True)
+        click.echo(f"error: {' '.join(rows[0].outcome.reason.split())}", err=True)
     return exit_code(rows)

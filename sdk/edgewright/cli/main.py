@@ -17,9 +17,15 @@ from edgewright.errors import EdgewrightError
 
 #: command name -> (module, attribute, one line of help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "ab": ("edgewright.cli.ab", "ab", "Measure two models by turns: is the second one slower?"),
     "bench": ("edgewright.cli.bench", "bench", "Measure one model on one device."),
     "build": ("edgewright.cli.build", "build", "Compress and export a model for a device profile."),
     "device": ("edgewright.cli.device", "device", "List, probe and trust devices."),
+    "profile-ops": (
+        "edgewright.cli.profile_ops",
+        "profile_ops",
+        "Time every node of a model on a device, and explain a difference.",
+    ),
     "profiles": ("edgewright.cli.profiles", "profiles", "List, show and check device profiles."),
     "report": ("edgewright.cli.report", "report", "Render a stored run."),
     "run": ("edgewright.cli.run", "run", "Measure a plan: workloads x recipes x runtimes x devices."),

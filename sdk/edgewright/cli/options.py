@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from edgewright.farm.inventory import Target
     from edgewright.models import Feeds
     from edgewright.workload import Array
 
@@ -40,6 +43,49 @@ def store_option(function: F) -> F:
 def preset_option(function: F) -> F:
     """``--preset``, checked later so that a wrong one gets its nearest name."""
     return click.option("--preset", metavar="rapid|quick|publish", help="Measuring effort.")(function)
+
+
+def provider_options(function: F) -> F:
+    """``--provider NAME`` and ``--prefer NAME``, each any number of times."""
+    required = click.option(
+        "--provider",
+        "required",
+        multiple=True,
+        metavar="NAME",
+        help="Execution provider or delegate that must execute, with no other than those named.",
+    )
+    preferred = click.option(
+        "--prefer",
+        "preferred",
+        multiple=True,
+        metavar="NAME",
+        help="One to try, after the required ones; the verdict tells whether it executed.",
+    )
+    return required(preferred(function))
+
+
+def meter_option(function: F) -> F:
+    """``--meter COMMAND``."""
+    return click.option(
+        "--meter",
+        metavar="COMMAND",
+        help="A command on this host that prints the device's watts, one reading a line.",
+    )(function)
+
+
+def metered(target: Target, command: str | None) -> Target:
+    """The device with the meter of ``--meter``, in place of the farm file's; itself without one."""
+    from edgewright.farm.meter_config import command_meter
+
+    if command is None:
+        return target
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as error:
+        raise click.BadParameter(f"{command!r}: {error}", param_hint="--meter") from None
+    if not words:
+        raise click.BadParameter("no command", param_hint="--meter")
+    return replace(target, meter=command_meter(words))
 
 
 def parse_feeds(shapes: tuple[str, ...], inputs: tuple[str, ...]) -> Feeds:

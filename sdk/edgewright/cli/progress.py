@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 
@@ -27,8 +28,16 @@ _PHASES = {
     "idle-before": "idle power",
     "active": "power under load",
     "idle-after": "idle power",
+    "placement": "counting nodes",
+    "profile": "profiling nodes",
     "evaluate": "evaluating",
 }
+
+
+def waiting(text: str) -> AbstractContextManager[object]:
+    """A spinner while something goes on that tells nothing of itself; nothing where there is no terminal."""
+    console = Console(stderr=True)
+    return console.status(text) if console.is_terminal else nullcontext()
 
 
 class RunProgress:

@@ -35,13 +35,16 @@ def run(
     from edgewright.farm.effort import load_effort
     from edgewright.farm.execute import Settings, check_runtime
     from edgewright.farm.inventory import load_inventory
-    from edgewright.farm.plan import load_plan
+    from edgewright.farm.plan import driving_of, load_plan
     from edgewright.farm.session import Work
     from edgewright.farm.subject import open_subject
     from edgewright.recipe import load_recipe
 
     from .launch import Output, launch
 
+    chosen = {"html": html_file, "json": json_file, "csv": csv_file, "markdown": markdown_file}
+    output = Output(store, {name: path for name, path in chosen.items() if path})
+    output.check()
     plan = load_plan(plan_file)
     inventory = load_inventory(farm)
     work = Work(
@@ -50,10 +53,12 @@ def run(
         runtimes=[check_runtime(name) for name in plan.runtimes],
         targets=[inventory.get(name) for name in plan.devices],
     )
+    effort, driving = load_effort(preset or plan.preset), driving_of(plan, default_cache())
     settings = Settings(
-        load_effort(preset or plan.preset), plan.threads, evaluate_on_device=plan.evaluate == "device"
+        driving.effort(effort),
+        plan.threads,
+        evaluate_on_device=plan.evaluate == "device",
+        driving=driving,
     )
-    chosen = {"html": html_file, "json": json_file, "csv": csv_file, "markdown": markdown_file}
-    files = {name: path for name, path in chosen.items() if path}
     text = plan_file.read_text(encoding="utf-8")
-    return launch(work, settings, Output(store, files), name=plan.name, plan_text=text)
+    return launch(work, settings, output, name=plan.name, plan_text=text)

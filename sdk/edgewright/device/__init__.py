@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,8 +17,11 @@ from edgewright.transport import Transport
 from edgewright.transport.ssh_config import SshAddress
 from edgewright.transport.streams import size_of
 from edgewright_agent import protocol as wire
+from edgewright_agent.protocol_pair import PairJob, PairResult
 
 from .answers import OnEvent, ignore, last_event
+from .clock import SAME_CLOCK, ClockBounds
+from .pairing import check_pair
 from .preparing import Agent, prepare, remove
 
 __all__ = ["Device", "DeviceTarget", "OnEvent"]
@@ -27,6 +31,7 @@ RESERVE_BYTES = 4 << 20
 
 _COMMAND_S = 60.0
 _PROBE_S = 180.0
+_CLOCK_TRIES = 3
 _HASHED_BYTES_PER_S = 1 << 20
 _BARE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 
@@ -112,6 +117,24 @@ class Device:
             )
         return result
 
+    def pair(self, pair: PairJob, files: Mapping[str, Path], on_event: OnEvent = ignore) -> PairResult:
+        """Push what the device lacks and let two models take turns there, each launch in a fresh process.
+
+        Args:
+            files: where each file the pair names is on this host, by SHA-256.
+            on_event: called with ``phase`` and ``progress`` events, those of the push included.
+
+        Raises:
+            DeviceError: as :meth:`run`; one failed launch fails all.
+        """
+        self._push(files, on_event)
+        request = json.dumps(wire.encode(pair)).encode()
+        limit_s = pair.plan.budget_ns / 1e9 + 3 * pair.job.limits.timeout_s + _COMMAND_S
+        event = self._ask("pair", "pair", stdin=request, timeout_s=limit_s, on_event=on_event)
+        result = self._decoded(PairResult, event.get("result"), "result")
+        check_pair(self.target.name, result, pair)
+        return result
+
     def collect(self, job_id: str, ref: wire.FileRef, into: Path) -> None:
         """Copy an output file of a job to ``into``, exactly as long as announced and with its SHA-256.
 
@@ -126,6 +149,27 @@ class Device:
         if into.stat().st_size != ref.size_bytes or sha256_file(into) != ref.sha256:
             into.unlink()
             raise ProtocolMismatch(self.target.name, f"{ref.name}: not the file that was announced")
+
+    def probe_meter(self, meter: wire.Meter) -> wire.MeterInfo:
+        """Whether a meter that the device itself reads answers, and how often."""
+        request = json.dumps(wire.encode(meter)).encode() + b"\n"
+        event = self._ask("meter", "meter", "probe", stdin=request)
+        return self._decoded(wire.MeterInfo, event.get("meter"), "meter")
+
+    def clock(self) -> ClockBounds:
+        """How far its monotonic clock is from this host's, from a few round trips."""
+        if self.target.ssh is None:
+            return SAME_CLOCK
+        found: ClockBounds | None = None
+        for _ in range(_CLOCK_TRIES):
+            asked_ns = time.monotonic_ns()
+            event = self._ask("clock", "clock")
+            answered_ns = time.monotonic_ns()
+            told_ns = self._decoded(int, event.get("monotonic_ns"), "monotonic_ns")
+            bounds = ClockBounds.of(asked_ns, told_ns, answered_ns)
+            found = found.narrowed(bounds) if found else bounds
+        assert found
+        return found
 
     def clean(self) -> int:
         """Remove everything Edgewright left on the device, then close; how many bytes that freed."""

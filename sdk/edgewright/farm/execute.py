@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import tempfile
 import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ from edgewright.tensorfile import read_arrays
 from edgewright_agent import protocol as wire
 
 from .effort import Effort
+from .metered import FoundMeter, run_metered
 from .providers import Asked
+from .scenario import Driving
 from .subject import Subject
 
 #: ``tflite`` stands for the first of these that profile and device both have.
@@ -39,7 +42,8 @@ RUNTIME_CHOICES = (*wire.RUNTIMES, ANY_TFLITE)
 class Settings:
     """What holds for every cell of a run. ``threads`` 0 stands for the device's performance cores.
 
-    ``asked`` names providers; without any, each profile's order is tried.
+    ``asked`` names providers; without any, each profile's order is tried. ``effort`` is the preset as
+    ``driving`` needs it, see :meth:`~edgewright.farm.scenario.Driving.effort`.
     """
 
     effort: Effort
@@ -47,6 +51,7 @@ class Settings:
     evaluate_on_device: bool = True
     timeout_s: float = 1800.0
     asked: Asked = field(default_factory=Asked)
+    driving: Driving = field(default_factory=Driving)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class Bench:
     device: Device
     profile: DeviceProfile
     facts: wire.Device
+    meter: FoundMeter | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,15 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Second:
+    """A second model of the same job: another that runs at once, or the same exported for one batch size."""
+
+    artifact: Artifact
+    runtime: str
+    batch: int = 0
+
+
+@dataclass(frozen=True)
 class Ready:
     """A cell whose file is built and whose runtime is on the device."""
 
@@ -76,6 +91,7 @@ class Ready:
     artifact: Artifact
     started_at: str
     notes: tuple[str, ...] = ()
+    seconds: tuple[Second, ...] = ()
 
     def row(self, outcome: Outcome, settings: Settings, **facts: Any) -> Row:
         """The cell's row; ``facts`` are further fields of :class:`~edgewright.row.Row`."""
@@ -84,6 +100,7 @@ class Ready:
             cell=self.cell,
             outcome=outcome,
             preset=settings.effort.name,
+            scenario=settings.driving.kind,
             started_at=self.started_at,
             artifact=ArtifactInfo(artifact.sha256, artifact.size_bytes, artifact.format),
             notes=self.notes,
@@ -96,14 +113,48 @@ def prepare(task: Task, bench: Bench, settings: Settings) -> Ready | Row:
     started_at = _now()
     cell = task.cell
     try:
+        _threads(settings, bench)
         runtime = choose_runtime(cell.runtime, task.subject, bench)
         cell = replace(cell, runtime=runtime)
         artifact, notes = task.subject.artifact(task.recipe, bench.profile, format_of(runtime))
+        batches, reasons = _batches(task, runtime, bench, settings, artifact)
+        seconds = (*_others(bench, settings), *batches)
     except EdgewrightError as error:
-        return Row(cell, outcome_of(error), settings.effort.name, started_at)
+        return Row(cell, outcome_of(error), settings.effort.name, started_at, scenario=settings.driving.kind)
     if artifact.provenance:
         cell = replace(cell, workload=artifact.provenance.workload)
-    return Ready(task.subject, cell, artifact, started_at, notes)
+    return Ready(task.subject, cell, artifact, started_at, (*notes, *reasons), seconds)
+
+
+def _others(bench: Bench, settings: Settings) -> Iterator[Second]:
+    """The models that run beside the task's own."""
+    for other in settings.driving.also:
+        chosen = choose_runtime(other.default_runtime, other, bench)
+        artifact, _ = other.artifact(None, bench.profile, format_of(chosen))
+        yield Second(artifact, chosen)
+
+
+def _batches(
+    task: Task, runtime: str, bench: Bench, settings: Settings, native: Artifact
+) -> tuple[list[Second], list[str]]:
+    """A file for every batch size but the one that the task's own was made for; and why there is none."""
+    made, notes = [], []
+    sizes = settings.driving.batches
+    own = _first_axis(native) if sizes else 0
+    for size in sizes:
+        try:
+            if size != own:
+                found = task.subject.for_batch(size, task.recipe, bench.profile, format_of(runtime))
+                made += [Second(found, runtime, size)] if found else []
+        except EdgewrightError as error:
+            notes.append(f"batch {size}: {error}")
+    return made, notes
+
+
+def _first_axis(artifact: Artifact) -> int:
+    """The size of the first input's first axis; 0 where nobody knows."""
+    arrays = read_arrays(artifact.inputs).values() if artifact.inputs else ()
+    return next((int(array.shape[0]) for array in arrays if array.ndim), 0)
 
 
 def launch_once(
@@ -111,14 +162,18 @@ def launch_once(
 ) -> tuple[wire.RunResult, Quality | None]:
     """One fresh process on the device; with the score of what it computed, when asked and possible."""
     evaluating = evaluate and settings.evaluate_on_device and ready.artifact.evaluation is not None
-    job, files = make_job(ready.artifact, ready.cell.runtime, bench, settings, evaluate=evaluating)
-    result = bench.device.run(job, files, on_event)
+    job, files = make_job(
+        ready.artifact, ready.cell.runtime, bench, settings, evaluate=evaluating, seconds=ready.seconds
+    )
+    result = run_metered(bench.device, job, files, on_event, bench.meter)
+    if result.scenario and result.scenario.batches and not any(b.latency_ns for b in result.scenario.batches):
+        raise UnsupportedError("; ".join(dict.fromkeys(b.reason for b in result.scenario.batches)))
     return result, _judge(result, ready, bench.device) if evaluating else None
 
 
 def row_without_device(cell: Cell, error: DeviceError, settings: Settings) -> Row:
     """The row of a cell whose device could not be opened."""
-    return Row(cell, outcome_of(error), settings.effort.name, _now())
+    return Row(cell, outcome_of(error), settings.effort.name, _now(), scenario=settings.driving.kind)
 
 
 def outcome_of(error: EdgewrightError) -> Failed | Skipped:
@@ -172,7 +227,13 @@ def choose_runtime(asked: str, subject: Subject, bench: Bench) -> str:
 
 
 def make_job(
-    artifact: Artifact, runtime: str, bench: Bench, settings: Settings, *, evaluate: bool
+    artifact: Artifact,
+    runtime: str,
+    bench: Bench,
+    settings: Settings,
+    *,
+    evaluate: bool,
+    seconds: Sequence[Second] = (),
 ) -> tuple[wire.Job, dict[str, Path]]:
     """The job of one launch, and where each file it names is on this host."""
     files: dict[str, Path] = {}
@@ -182,32 +243,52 @@ def make_job(
         files[ref.sha256] = path
         return ref
 
-    def data(path: Path | None, name: str) -> wire.FileRef | None:
-        return refer(path, name) if path else None
+    def data(made: Artifact, *, evaluate: bool) -> wire.Data:
+        def array(path: Path | None, name: str) -> wire.FileRef | None:
+            return refer(path, f"{name}.npz") if path else None
 
+        return wire.Data(
+            inputs=array(made.inputs, "inputs"),
+            expected=array(made.expected, "expected"),
+            evaluation=array(made.evaluation, "evaluation") if evaluate else None,
+            tolerance=made.tolerance,
+            shapes=dict(made.shapes),
+        )
+
+    def model(made: Artifact) -> wire.Model:
+        return wire.Model(
+            tuple(refer(path, path.name) for path in (made.path, *made.extra_files)), made.format
+        )
+
+    def execution(runtime: str) -> wire.Execution:
+        return settings.asked.execution(runtime, bench.profile, _threads(settings, bench))
+
+    identity = uuid.uuid4()
+    driving, effort = settings.driving, settings.effort
     job = wire.Job(
-        job_id=uuid.uuid4().hex,
-        model=wire.Model(
-            tuple(refer(path, path.name) for path in (artifact.path, *artifact.extra_files)), artifact.format
+        job_id=identity.hex,
+        model=model(artifact),
+        execution=execution(runtime),
+        data=data(artifact, evaluate=evaluate),
+        scenario=driving.scenario(effort, identity.int),
+        energy=driving.energy(effort.energy(bench.profile.power.sensors)),
+        limits=wire.Limits(timeout_s=settings.timeout_s + driving.seconds(effort)),
+        companions=tuple(
+            wire.Companion(model(s.artifact), execution(s.runtime), data(s.artifact, evaluate=False), s.batch)
+            for s in seconds
         ),
-        execution=settings.asked.execution(runtime, bench.profile, _threads(settings.threads, bench)),
-        data=wire.Data(
-            inputs=data(artifact.inputs, "inputs.npz"),
-            expected=data(artifact.expected, "expected.npz"),
-            evaluation=data(artifact.evaluation, "evaluation.npz") if evaluate else None,
-            tolerance=artifact.tolerance,
-            shapes=dict(artifact.shapes),
-        ),
-        scenario=settings.effort.scenario(),
-        energy=settings.effort.energy(bench.profile.power.sensors),
-        limits=wire.Limits(timeout_s=settings.timeout_s),
     )
     return job, files
 
 
-def _threads(asked: int, bench: Bench) -> int:
+def _threads(settings: Settings, bench: Bench) -> int:
     """Performance cores unless asked otherwise, and never more than there are (docs/measuring.md, R11)."""
-    return asked or bench.profile.hardware.threads(bench.facts.cpu_count)
+    cores = bench.facts.cpu_count
+    if settings.threads > cores:
+        raise ConfigError(
+            f"{bench.device.target.name}: {settings.threads} threads asked for, the device has {cores} cores"
+        )
+    return settings.threads or settings.driving.threads(bench.profile.hardware.threads(cores))
 
 
 def _judge(result: wire.RunResult, ready: Ready, device: Device) -> Quality | None:

@@ -10,6 +10,7 @@
     workdir = ".cache/edgewright"
     tags = ["lab", "arm"]
 
+A device may have a power meter outside of it, ``[devices.NAME.meter]``: see :mod:`.meter_config`.
 The device ``local`` always exists: this machine, with the profile that fits it.
 """
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from ipaddress import IPv6Address
 from pathlib import Path
@@ -31,6 +32,7 @@ from edgewright.config import STRICT, did_you_mean, load_toml, printable, user_p
 from edgewright.errors import ConfigError
 from edgewright.profiles import load_profiles, match_profile, profile_names
 
+from .meter_config import MeterConfig, MeterTable
 from .this_machine import this_machine
 
 VARIABLE = "EDGEWRIGHT_FARM"
@@ -69,6 +71,7 @@ class Target:
         ssh: where it is; None for this machine.
         python: the interpreter: a command, or a path relative to the device's home directory.
         workdir: the agent's folder, relative to the device's home directory unless absolute.
+        meter: a power meter outside the device.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Target:
     python: str = "python3"
     workdir: str = DEFAULT_WORKDIR
     tags: tuple[str, ...] = ()
+    meter: MeterConfig | None = None
 
     @property
     def address(self) -> str:
@@ -133,6 +137,7 @@ class _Device:
     python: str | None = None
     workdir: str | None = None
     tags: tuple[Annotated[str, Field(pattern=f"^{_NAME.pattern}$")], ...] = ()
+    meter: MeterTable | None = None
 
 
 @schema(frozen=True, config=STRICT)
@@ -207,7 +212,8 @@ class _Entry:
         if python.startswith("~"):
             raise self.wrong("python", f"another user's home directory: {python!r}", "write the whole path")
         workdir = self._workdir(self.device.workdir or DEFAULT_WORKDIR)
-        return Target(self.name, self.profile(known), ssh, python, workdir, self.device.tags)
+        meter = self._meter()
+        return Target(self.name, self.profile(known), ssh, python, workdir, self.device.tags, meter)
 
     def local(self, profile: str) -> Target:
         for key in ("address", "port", "key", "known_hosts"):
@@ -219,7 +225,7 @@ class _Entry:
         if "/" in python:
             python = str(self._beside("python", python))
         workdir = self._workdir(self.device.workdir or DEFAULT_WORKDIR)
-        return Target(self.name, profile, None, python, workdir, self.device.tags)
+        return Target(self.name, profile, None, python, workdir, self.device.tags, self._meter())
 
     def profile(self, known: tuple[str, ...]) -> str:
         """The profile's name when it exists, or its file's path made absolute."""
@@ -257,6 +263,18 @@ class _Entry:
         if scope and not _HOST.fullmatch(scope):
             raise self.wrong("address", f"not an interface name: {scope!r}")
         return host
+
+    def _meter(self) -> MeterConfig | None:
+        """The meter; a program of this host that is written as a path is beside the farm file."""
+        table = self.device.meter
+        if table is None:
+            return None
+        config = table.config(lambda key, message, mend: self.wrong(f"meter.{key}", message, mend))
+        argv = config.meter.argv
+        if config.where == "device" or not argv or "/" not in argv[0]:
+            return config
+        program = str(self._beside("meter.command", argv[0]))
+        return replace(config, meter=replace(config.meter, argv=(program, *argv[1:])))
 
     def _word(self, key: str, value: str) -> str:
         if not value or value.startswith("-") or value != value.strip() or _CONTROL.search(value):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +11,9 @@ from pydantic.dataclasses import dataclass
 
 from edgewright.config import STRICT, load_toml
 from edgewright.errors import ConfigError
+
+from .scenario import OPTIONS, Driving
+from .subject import open_beside
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -21,6 +26,9 @@ class Plan:
         runtimes: runtime names; ``tflite`` stands for the first of the device's TFLite runtimes.
         threads: 0 stands for the device's performance cores.
         evaluate: whether the quality is judged on the device or on this host.
+        scenario: how the models are driven; ``rate``, ``deadline_ms``, ``minutes``, ``batch``, ``streams``
+            and ``also`` are its options, as on the command line. Models of ``also`` are relative to the
+            plan's own folder.
     """
 
     name: str
@@ -31,6 +39,13 @@ class Plan:
     preset: str = "quick"
     threads: int = 0
     evaluate: Literal["device", "host"] = "device"
+    scenario: str = "single-stream"
+    rate: float | None = None
+    deadline_ms: float | None = None
+    minutes: float | None = None
+    batch: tuple[int, ...] = ()
+    streams: int | None = None
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -47,6 +62,8 @@ def load_plan(path: Path) -> Plan:
         ConfigError: file, key, expected, did-you-mean.
     """
     plan = load_toml(path, PlanFile).plan
+    if not plan.name.strip():
+        raise ConfigError(f"{path}: plan.name is empty")
     for name in ("workloads", "recipes", "runtimes", "devices"):
         values: tuple[str, ...] = getattr(plan, name)
         if not values:
@@ -55,13 +72,19 @@ def load_plan(path: Path) -> Plan:
             raise ConfigError(f"{path}: plan.{name} names something twice")
     if plan.threads < 0:
         raise ConfigError(f"{path}: plan.threads is {plan.threads}", mend="0 means the performance cores")
-    return Plan(
-        name=plan.name,
+    return replace(
+        plan,
         workloads=tuple(str(path.parent / name) for name in plan.workloads),
         recipes=tuple(str(path.parent / name) if name.endswith(".toml") else name for name in plan.recipes),
-        runtimes=plan.runtimes,
-        devices=plan.devices,
-        preset=plan.preset,
-        threads=plan.threads,
-        evaluate=plan.evaluate,
+        also=tuple(str(path.parent / name) for name in plan.also),
     )
+
+
+def driving_of(plan: Plan, cache: Path) -> Driving:
+    """The plan's scenario, its models looked at.
+
+    Raises:
+        ConfigError: one line that names the key.
+    """
+    options = {name: getattr(plan, name) for name in OPTIONS}
+    return Driving.parse(plan.scenario, options, partial(open_beside, cache=cache), "plan.{}".format)

@@ -16,6 +16,7 @@ from edgewright.store import Store
 from .execute import Bench, Settings, Task, row_without_device
 from .group import Watcher, run_group
 from .inventory import Target
+from .metered import find_meter
 from .subject import AS_IS, BareSubject, Subject
 
 
@@ -89,7 +90,8 @@ def open_bench(target: Target) -> Bench:
     """
     device = Device.open(target)
     try:
-        return Bench(device, load_profile(target.profile), device.probe())
+        meter = find_meter(device, target.meter) if target.meter else None
+        return Bench(device, load_profile(target.profile), device.probe(), meter)
     except EdgewrightError:
         device.close()
         raise

@@ -16,6 +16,7 @@ from edgewright.profile import DeviceProfile
 from edgewright.recipe import Recipe
 from edgewright.workload import Array, Evaluation
 from edgewright.workloads import LoadedWorkload, WorkloadSource
+from edgewright_agent import protocol as wire
 
 #: The recipe name of a bare model's rows.
 AS_IS = "as-is"
@@ -40,6 +41,11 @@ class Subject(Protocol):
     ) -> tuple[Artifact, tuple[str, ...]]:
         """The file to run, and notes for the row."""
 
+    def for_batch(
+        self, size: int, recipe: Recipe | None, profile: DeviceProfile, format_name: str
+    ) -> Artifact | None:
+        """A file of its own for ``size`` samples at once; None where there can be none."""
+
     def score(self, outputs: Mapping[str, Array], artifact: Artifact) -> Quality | None:
         """Judge evaluation outputs, samples first, in the model's order."""
 
@@ -62,12 +68,17 @@ class BareSubject:
         """What executes its format."""
         return {"onnx": "onnxruntime", "tflite": "tflite"}[model_format(self.path)]
 
-    def check(self) -> None:
+    def check(self, runtime: str) -> None:
         """Look at the file and run it on the host now, so that a wrong one stops before any device is asked.
 
         Raises:
-            ConfigError: the file, the sizes or the inputs are wrong.
+            ConfigError: the file, the sizes or the inputs are wrong, or the runtime is for another format.
         """
+        own = model_format(self.path)
+        if runtime not in (*wire.FORMATS[own], own):
+            raise ConfigError(
+                f"{self.path}: {runtime} does not run {own}", mend=f"use {self.default_runtime}"
+            )
         _ = self._opened
 
     @cached_property
@@ -87,6 +98,13 @@ class BareSubject:
         del recipe, profile, format_name
         model = self._opened
         return model.artifact, (model.no_reference,) if model.no_reference else ()
+
+    def for_batch(
+        self, size: int, recipe: Recipe | None, profile: DeviceProfile, format_name: str
+    ) -> Artifact | None:
+        """A file is what it is: its first axis takes a batch or does not."""
+        del size, recipe, profile, format_name
+        return None
 
     def score(self, outputs: Mapping[str, Array], artifact: Artifact) -> Quality | None:
         """Nothing says how good a bare file is."""
@@ -121,6 +139,13 @@ class WorkloadSubject:
         assert recipe is not None
         made = build(self.source, recipe, profile.name, profile, format_name, cache=self.cache)
         return made, made.provenance.notes if made.provenance else ()
+
+    def for_batch(
+        self, size: int, recipe: Recipe | None, profile: DeviceProfile, format_name: str
+    ) -> Artifact | None:
+        """Exported anew, since an exported file has fixed shapes."""
+        assert recipe is not None
+        return build(self.source, recipe, profile.name, profile, format_name, cache=self.cache, batch=size)
 
     def score(self, outputs: Mapping[str, Array], artifact: Artifact) -> Quality | None:
         """The workload's own score, beside the torch model's that the build recorded."""
@@ -157,3 +182,17 @@ def open_subject(text: str, cache: Path, feeds: Feeds | None = None) -> Subject:
             "--shape and --input are for bare model files", mend="a workload brings its example inputs"
         )
     return WorkloadSubject(WorkloadSource.parse(text), cache)
+
+
+def open_beside(text: str, cache: Path) -> BareSubject:
+    """A model file that runs beside another, looked at and run once on this host.
+
+    Raises:
+        ConfigError: it is no model file, or wrong.
+    """
+    if not is_model_file(text):
+        raise ConfigError(f"{text}: not a model file", mend="beside a model runs an .onnx or .tflite file")
+    check_is_file(Path(text))
+    subject = BareSubject(Path(text), cache)
+    subject.check(subject.default_runtime)
+    return subject

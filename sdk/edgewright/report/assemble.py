@@ -13,10 +13,10 @@ from edgewright import __version__
 from edgewright.row import Failed, Measured, Skipped
 from edgewright.row import Row as StoredRow
 from edgewright.store.records import StoredRun
-from edgewright_agent.protocol import Device, Environment, RunResult
+from edgewright_agent.protocol import Device, Environment, RunResult, SessionInfo
 
 from . import document as doc
-from .combine import combine_energy, combine_parity
+from .combine import combine_energy, combine_memory, combine_parity
 from .headline import headlines
 from .stats import INTERVAL_CONFIDENCE, Nanoseconds, Summary, ms, summarize
 from .text import clean, clean_lines
@@ -71,6 +71,7 @@ def _row(row: StoredRow, samples: int | None) -> doc.Row:
         "quality": quality,
         "quality_reason": quality_reason,
         "notes": [clean(note) for note in row.notes],
+        "providers_asked": [clean(name) for name in row.providers],
     }
     if isinstance(outcome, Measured):
         return doc.Row(**{**common, **_measured(row, outcome, samples)})
@@ -117,19 +118,39 @@ def _measured(row: StoredRow, outcome: Measured, samples: int | None) -> dict[st
         "error_code": None,
         "retryable": None,
         "verdict": doc.Judgement(status=found.status, evidence=[clean(s) for s in found.evidence]),
-        "provider": clean(session.providers[0]) if session and session.providers else None,
+        **_placement(session),
         "runtime_version": clean(session.version) if session else None,
         "threads": session.threads if session else None,
         "latency_ms": summary and _latency(summary),
         "latency_reason": None if summary else "the inferences were not timed",
         "phases_ms": _phases(launches),
-        "memory_bytes": _memory(launches),
+        "memory_bytes": combine_memory(launches),
         "energy_mj": energy,
         "energy_reason": energy_reason and clean(energy_reason),
         "parity": parity,
         "parity_reason": parity_reason and clean(parity_reason),
         "launches": [_launch(launch, samples) for launch in launches],
         "notes": [*map(clean, row.notes), *notes],
+    }
+
+
+def _placement(session: SessionInfo | None) -> dict[str, Any]:
+    if session is None:
+        return {"provider": None}
+    where = session.placement
+    counted = [share for share in where.nodes[:_MOST_ENTRIES] if share.nodes > 0]
+    total = sum(share.nodes for share in counted)
+    shares = [
+        doc.ProviderNodes(
+            provider=clean(share.provider), nodes=share.nodes, share=round(share.nodes / total, 4)
+        )
+        for share in counted
+    ]
+    first = shares[0].provider if shares else session.providers[0] if session.providers else None
+    return {
+        "provider": first and clean(first),
+        "provider_nodes": shares or None,
+        "provider_nodes_method": clean(where.method) or "this version of the agent did not count them",
     }
 
 
@@ -158,24 +179,13 @@ def _phases(launches: Sequence[RunResult]) -> doc.Phases | None:
     timings = [launch.timing for launch in launches if launch.timing is not None]
     if not timings:
         return None
+    builds = [t.build_ns for t in timings if t.build_ns is not None]
     warmups = [statistics.median(t.warmup_ns) for t in timings if t.warmup_ns]
     return doc.Phases(
         load=_ms(statistics.median(t.load_ns for t in timings)),
         first=_ms(statistics.median(t.first_ns for t in timings)),
         warmup=_ms(statistics.median(warmups)) if warmups else None,
-    )
-
-
-def _memory(launches: Sequence[RunResult]) -> doc.Memory | None:
-    if not launches:
-        return None
-    memories = [launch.memory for launch in launches]
-    peaks = [memory.peak_bytes for memory in memories if memory.peak_bytes is not None]
-    return doc.Memory(
-        baseline=statistics.median_low(memory.baseline_bytes for memory in memories),
-        loaded=statistics.median_low(memory.loaded_bytes for memory in memories),
-        peak=statistics.median_low(peaks) if peaks else None,
-        peak_method=clean(memories[0].peak_method),
+        build=_ms(statistics.median(builds)) if builds else None,
     )
 
 
@@ -202,6 +212,7 @@ def _launch(launch: RunResult, samples: int | None) -> doc.Launch:
         load_ns=timing.load_ns if timing else None,
         first_ns=timing.first_ns if timing else None,
         duration_ns=timing.duration_ns if timing else None,
+        build_ns=timing.build_ns if timing else None,
         warmup_ns=list(timing.warmup_ns) if timing else [],
         latency_ns=[int(sample) for sample in latency[::stride]],
         latency_count=int(latency.size),

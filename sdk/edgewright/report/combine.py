@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from edgewright_agent.protocol import Energy as RawEnergy
 from edgewright_agent.protocol import RunResult
 
-from .document import Energy, Parity
+from .document import Alignment, Energy, Memory, Parity
 from .energy import EnergyFigures, NoEnergy, energy_per_inference
 from .text import clean
 
@@ -46,7 +46,19 @@ def combine_energy(launches: Sequence[RawEnergy]) -> tuple[Energy | None, str | 
         rails=[clean(rail) for rail in figures[0].rails],
         rule=clean(figures[0].rule),
         rate_hz=statistics.fmean(f.rate_hz for f in figures),
+        alignment=_least_certain(figures),
     ), None
+
+
+def _least_certain(figures: Sequence[EnergyFigures]) -> Alignment | None:
+    """The alignment of the launch whose clock was known least."""
+    found = [f.alignment for f in figures if f.alignment is not None]
+    if not found:
+        return None
+    worst = max(found, key=lambda alignment: alignment.uncertainty_ns)
+    return Alignment(
+        method=clean(worst.method), offset_ns=worst.offset_ns, uncertainty_ns=worst.uncertainty_ns
+    )
 
 
 def _mean(figures: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -55,6 +67,32 @@ def _mean(figures: Sequence[tuple[float, float]]) -> tuple[float, float]:
     own = math.sqrt(sum(uncertainty**2 for _, uncertainty in figures)) / len(figures)
     scatter = 2.0 * statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
     return statistics.fmean(values), max(own, scatter)
+
+
+def combine_memory(launches: Sequence[RunResult]) -> Memory | None:
+    """Medians over launches; the model's own cost is the difference within each launch."""
+    if not launches:
+        return None
+    seen = [launch.memory for launch in launches]
+    peaks = [memory.peak_bytes for memory in seen if memory.peak_bytes is not None]
+    own_peaks = [m.peak_bytes - m.baseline_bytes for m in seen if m.peak_bytes is not None]
+    figures: dict[str, int | None] = {}
+    notes: dict[str, str] = {}
+    for name in ("pss", "arena", "device"):
+        told = [value for memory in seen if (value := getattr(memory, f"{name}_bytes")) is not None]
+        lacking = next((memory for memory in seen if getattr(memory, f"{name}_bytes") is None), None)
+        figures[name] = None if lacking else statistics.median_low(told)
+        notes[name] = clean((lacking or seen[0]).notes.get(name, "")) or "it was not read"
+    return Memory(
+        baseline=statistics.median_low(memory.baseline_bytes for memory in seen),
+        loaded=statistics.median_low(memory.loaded_bytes for memory in seen),
+        peak=statistics.median_low(peaks) if peaks else None,
+        peak_method=clean(seen[0].peak_method),
+        model_loaded=statistics.median_low(m.loaded_bytes - m.baseline_bytes for m in seen),
+        model_peak=statistics.median_low(own_peaks) if own_peaks else None,
+        notes=notes,
+        **figures,
+    )
 
 
 def combine_parity(launches: Sequence[RunResult]) -> tuple[Parity | None, str | None]:

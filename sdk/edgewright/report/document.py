@@ -71,27 +71,61 @@ class Latency(_Model):
 
 
 class Phases(_Model):
-    """Milliseconds, medians over launches: loading the file, the first inference, one of the warm-up."""
+    """Milliseconds, medians over launches: loading the file, the first inference, one of the warm-up.
+
+    ``build`` is what the accelerator's compiler took before, with its cache empty; null where no engine
+    was built in this run.
+    """
 
     load: float
     first: float
     warmup: float | None
+    build: float | None = None
+
+
+class ProviderNodes(_Model):
+    """How many nodes of the graph a provider executed, and which share of them all."""
+
+    provider: str
+    nodes: int
+    share: float
 
 
 class Memory(_Model):
-    """Resident bytes of the process, medians over launches: runtime imported, model loaded, peak."""
+    """Resident bytes of the process, medians over launches: runtime imported, model loaded, peak.
+
+    ``model_loaded`` and ``model_peak`` are what is above the baseline: the model's own cost. ``pss`` is the
+    proportional share after the steady state, ``arena`` what the runtime's allocator holds, ``device`` what
+    an accelerator's driver counts; ``notes`` says under each of these three names how it was taken, or why
+    it is null.
+    """
 
     baseline: int
     loaded: int
     peak: int | None
     peak_method: str
+    model_loaded: int | None = None
+    model_peak: int | None = None
+    pss: int | None = None
+    arena: int | None = None
+    device: int | None = None
+    notes: dict[str, str] = {}
+
+
+class Alignment(_Model):
+    """How an external meter's readings were put on the device's clock, how late they were, what is left."""
+
+    method: str
+    offset_ns: int
+    uncertainty_ns: int
 
 
 class Energy(_Model):
     """Millijoules per inference, the mean over launches.
 
     ``net`` is above the idle device and null with ``net_reason`` where idling is unknown. Uncertainties
-    are half-widths at about 95 %.
+    are half-widths at about 95 %. ``alignment`` is that of the launch whose clock was known least; null for
+    a sensor of the device itself.
     """
 
     gross: float
@@ -104,6 +138,7 @@ class Energy(_Model):
     rails: list[str]
     rule: str
     rate_hz: float
+    alignment: Alignment | None = None
 
 
 class Parity(_Model):
@@ -149,6 +184,7 @@ class Launch(_Model):
     load_ns: int | None
     first_ns: int | None
     duration_ns: int | None
+    build_ns: int | None = None
     warmup_ns: list[int]
     latency_ns: list[int]
     latency_count: int
@@ -157,7 +193,11 @@ class Launch(_Model):
 
 
 class Row(_Model):
-    """One cell of the plan and what became of it."""
+    """One cell of the plan and what became of it.
+
+    ``provider`` executed the most nodes of the first launch, ``provider_nodes`` all of them;
+    ``provider_nodes_method`` says how they were counted, or why they were not.
+    """
 
     workload: str
     recipe: str
@@ -166,6 +206,9 @@ class Row(_Model):
     runtime: str
     runtime_version: str | None
     provider: str | None
+    providers_asked: list[str] = []
+    provider_nodes: list[ProviderNodes] | None = None
+    provider_nodes_method: str | None = None
     threads: int | None
     preset: str
     started_at: str

@@ -8,6 +8,10 @@ equal parts of the window scatters, which covers noise and drift; that the readi
 interpolated; and, for net energy, how far the idle power before and after disagree. They do not know the
 sensor's own calibration, nor the loads it does not cover.
 
+The clock of an external meter is known within some time only. So its windows are read without that time at
+either end, where the readings may belong to what was before or after, and the mean power found stands for the
+whole window.
+
 Method: MLPerf's power measurement rules (timed window only, idle apart); JCGM 100 (GUM) for combining.
 """
 
@@ -19,7 +23,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 
-from edgewright_agent.protocol import Energy, PowerTrace, Window
+from edgewright_agent.protocol import Alignment, Energy, PowerTrace, Window
 
 IDLE_BEFORE, ACTIVE, IDLE_AFTER = "idle-before", "active", "idle-after"
 
@@ -56,6 +60,7 @@ class EnergyFigures:
     scope: str
     rails: tuple[str, ...]
     rule: str
+    alignment: Alignment | None
 
 
 @dataclass(frozen=True)
@@ -67,11 +72,12 @@ class NoEnergy:
 
 @dataclass(frozen=True)
 class _Mean:
-    """Mean power in a window and its standard uncertainty, milliwatts."""
+    """Mean power in a span of time and its standard uncertainty, milliwatts."""
 
     mw: float
     uncertainty_mw: float
     readings: int
+    span_ns: int
 
 
 def energy_per_inference(energy: Energy) -> EnergyFigures | NoEnergy:
@@ -87,7 +93,7 @@ def energy_per_inference(energy: Energy) -> EnergyFigures | NoEnergy:
     if window is None or window.count < 1 or window.end_ns <= window.start_ns:
         return NoEnergy("the device sent power readings without the timed window they belong to")
     try:
-        active = _mean_power(trace, window.start_ns, window.end_ns)
+        active = _mean_power(trace, *_inside(trace, window.start_ns, window.end_ns))
     except _NotMeasuredError as error:
         return NoEnergy(f"{trace.sensor}: {error}")
     mj_per_mw = (window.end_ns - window.start_ns) / 1e9 / window.count
@@ -100,12 +106,13 @@ def energy_per_inference(energy: Energy) -> EnergyFigures | NoEnergy:
         net_reason=reason,
         active_mw=active.mw,
         idle_mw=idle.mw if idle else None,
-        rate_hz=active.readings / ((window.end_ns - window.start_ns) / 1e9),
+        rate_hz=active.readings / (active.span_ns / 1e9),
         count=window.count,
         sensor=trace.sensor,
         scope=trace.scope,
         rails=trace.rails,
         rule=trace.rule,
+        alignment=trace.alignment,
     )
 
 
@@ -130,19 +137,40 @@ def _above_idle(
     before, after = idles
     spread = abs(before.mw - after.mw) / 2
     noise = math.hypot(before.uncertainty_mw, after.uncertainty_mw) / 2
-    idle = _Mean((before.mw + after.mw) / 2, math.hypot(spread, noise), before.readings + after.readings)
+    idle = _Mean(
+        (before.mw + after.mw) / 2,
+        math.hypot(spread, noise),
+        before.readings + after.readings,
+        before.span_ns + after.span_ns,
+    )
     net_mw = active.mw - idle.mw
     if net_mw <= 0:
         return None, idle, f"the {active.mw:.0f} mW drawn do not exceed the {idle.mw:.0f} mW drawn when idle"
-    return _Mean(net_mw, math.hypot(active.uncertainty_mw, idle.uncertainty_mw), active.readings), idle, ""
+    uncertainty_mw = math.hypot(active.uncertainty_mw, idle.uncertainty_mw)
+    return _Mean(net_mw, uncertainty_mw, active.readings, active.span_ns), idle, ""
 
 
 def _idle_power(trace: PowerTrace, window: Window) -> _Mean:
-    start = max(window.start_ns, trace.t_ns[0])
-    end = min(window.end_ns, trace.t_ns[-1])
+    start, end = _inside(trace, window.start_ns, window.end_ns)
+    start, end = max(start, trace.t_ns[0]), min(end, trace.t_ns[-1])
     if end - start < _LEAST_IDLE_COVER * (window.end_ns - window.start_ns) or end <= start:
         raise _NotMeasuredError("the readings cover less than half of it")
     return _mean_power(trace, start, end)
+
+
+def _inside(trace: PowerTrace, start_ns: int, end_ns: int) -> tuple[int, int]:
+    """The part of a window which readings that may be early or late certainly belong to.
+
+    Raises:
+        _NotMeasuredError: that is less than half of it.
+    """
+    margin_ns = trace.alignment.uncertainty_ns if trace.alignment else 0
+    if 4 * margin_ns > end_ns - start_ns:
+        raise _NotMeasuredError(
+            f"its clock is known within {margin_ns / 1e9:.2f} s, too little for a window of "
+            f"{(end_ns - start_ns) / 1e9:.2f} s"
+        )
+    return start_ns + margin_ns, end_ns - margin_ns
 
 
 def _mean_power(trace: PowerTrace, start_ns: int, end_ns: int) -> _Mean:
@@ -170,7 +198,7 @@ def _mean_power(trace: PowerTrace, start_ns: int, end_ns: int) -> _Mean:
     scatter = statistics.stdev(blocks) / math.sqrt(_BLOCKS)
     edge_uj = math.hypot(_edge_uj(trace, start_ns), _edge_uj(trace, end_ns))
     mean_mw = (marks[-1] - marks[0]) * 1e6 / span_ns
-    return _Mean(mean_mw, math.hypot(scatter, edge_uj * 1e6 / span_ns), len(inside))
+    return _Mean(mean_mw, math.hypot(scatter, edge_uj * 1e6 / span_ns), len(inside), span_ns)
 
 
 def _cumulative_uj(trace: PowerTrace) -> list[float]:
@@ -221,6 +249,8 @@ def _inconsistent(trace: PowerTrace) -> str:
         return f"{trace.sensor}: {len(trace.t_ns)} readings are too few"
     if any(b <= a for a, b in pairwise(trace.t_ns)):
         return f"{trace.sensor}: the times of its readings do not increase"
+    if trace.alignment and trace.alignment.uncertainty_ns < 0:
+        return f"{trace.sensor}: its clock is known within less than nothing"
     if trace.kind == "energy" and any(b < a for a, b in pairwise(trace.values)):
         return f"{trace.sensor}: its energy counter went backwards"
     return ""

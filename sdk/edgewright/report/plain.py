@@ -7,6 +7,8 @@ import io
 import json
 import re
 
+from pydantic import BaseModel
+
 from .document import ReportDocument, Row
 
 #: A spreadsheet takes a text that begins so for a formula; an apostrophe in front makes it text again.
@@ -33,7 +35,10 @@ _COLUMNS = (
     "latency_ms.interval.low",
     "latency_ms.interval.high",
     *(f"phases_ms.{name}" for name in ("load", "first", "warmup")),
-    *(f"memory_bytes.{name}" for name in ("baseline", "loaded", "peak")),
+    *(
+        f"memory_bytes.{name}"
+        for name in ("baseline", "loaded", "peak", "model_loaded", "model_peak", "pss", "arena", "device")
+    ),
     *(f"energy_mj.{name}" for name in ("gross", "net", "gross_uncertainty", "sensor", "scope")),
     "energy_reason",
     "parity.cosine",
@@ -48,8 +53,8 @@ _COLUMNS = (
 )
 
 
-def render_json(document: ReportDocument) -> str:
-    """The document itself, as ``docs/report.schema.json`` describes it."""
+def render_json(document: BaseModel) -> str:
+    """The document itself; a report as ``docs/report.schema.json`` describes it."""
     text = json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
     return _INTEGERS.sub(lambda match: " ".join(match.group().split()), text) + "\n"
 

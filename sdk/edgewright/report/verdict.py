@@ -12,6 +12,7 @@ import numpy.typing as npt
 from edgewright.row import Measured, Row
 from edgewright_agent.protocol import Device, RunResult
 
+from .executed import executed
 from .finding import SEVERITY, Finding, Status
 from .stats import Nanoseconds, Summary, ms, summarize
 from .watch import watch
@@ -58,7 +59,7 @@ def steady_state(launches: Sequence[RunResult]) -> list[Nanoseconds]:
 def judge(row: Row, outcome: Measured, samples: Sequence[Nanoseconds], summary: Summary | None) -> Verdict:
     """Judge a measured row whose samples are summarized already; None when it has no samples."""
     timed = [launch for launch in outcome.launches if launch.timing is not None and launch.timing.latency_ns]
-    findings = [*_emulated(outcome.device), *_fell_back(row, outcome.launches)]
+    findings = [*_emulated(outcome.device), *executed(row, outcome.launches)]
     missing = len(outcome.launches) - len(timed)
     if missing or summary is None:
         findings.append(Finding("too short", f"{missing} of {len(outcome.launches)} launches were not timed"))
@@ -92,25 +93,6 @@ def _emulated(device: Device) -> Iterator[Finding]:
             )
         else:
             yield Finding("emulated", f"the board calls itself {device.board!r}: its times are not a board's")
-
-
-def _fell_back(row: Row, launches: Sequence[RunResult]) -> Iterator[Finding]:
-    ran = sorted({launch.session.providers for launch in launches})
-    if len(ran) > 1:
-        yield Finding("fell back", f"launches ran on different providers: {' and '.join(map(_listed, ran))}")
-    for providers in ran:
-        if row.providers and row.providers[0] not in providers:
-            yield Finding(
-                "fell back", f"{row.providers[0]} was asked for first, {_listed(providers)} executed"
-            )
-        elif row.providers:
-            yield Finding(None, f"{row.providers[0]} was asked for first and executed")
-    if not row.providers:
-        yield Finding(None, f"{' or '.join(map(_listed, ran))} executed; what was asked for is not recorded")
-
-
-def _listed(providers: Sequence[str]) -> str:
-    return ", ".join(providers) or "none"
 
 
 def _long_enough(preset: str, launches: Sequence[RunResult], summary: Summary) -> Iterator[Finding]:

@@ -52,9 +52,30 @@ class RowView:
         return self.row.verdict.evidence if self.row.verdict else [self.row.reason or ""]
 
     @property
+    def memory_parts(self) -> Sequence[tuple[str, str]]:
+        """The model's own memory and what else was counted: a name, and the figure or why there is none."""
+        found = self.row.memory_bytes
+        if found is None:
+            return []
+        own = [(name, size(value)) for name, value in (
+            ("model's memory, loaded", found.model_loaded), ("model's memory, peak", found.model_peak)
+        ) if value is not None]  # fmt: skip
+        counted = (
+            ("proportional share of memory", found.pss, "pss"),
+            ("runtime's arena", found.arena, "arena"),
+            ("accelerator's memory", found.device, "device"),
+        )
+        return own + [
+            (title, f"{DASH if value is None else size(value)} {found.notes.get(name, '')}".strip())
+            for title, value, name in counted
+        ]
+
+    @property
     def provider(self) -> str:
-        """The execution provider without the word every name ends in."""
-        return (self.row.provider or "").removesuffix("ExecutionProvider")
+        """The execution provider without the word every name ends in, and its share if not all."""
+        name = (self.row.provider or "").removesuffix("ExecutionProvider")
+        shares = self.row.provider_nodes or []
+        return f"{name} {shares[0].share:.0%} of nodes" if len(shares) > 1 else name
 
 
 def views(rows: Sequence[Row]) -> list[RowView]:
@@ -141,7 +162,8 @@ def _memory(row: Row) -> Value:
     if memory.peak is None:
         return Value(DASH, f"no peak: {memory.peak_method}")
     before, after = size(memory.baseline), size(memory.loaded)
-    why = f"{before} of it before the model was loaded, {after} after; {memory.peak_method}"
+    own = f", so the model's own is {size(memory.model_peak)}" if memory.model_peak is not None else ""
+    why = f"{before} of it before the model was loaded, {after} after{own}; {memory.peak_method}"
     return Value(size(memory.peak), why, memory.peak)
 
 
@@ -153,4 +175,10 @@ def _energy(row: Row) -> Value:
         f"net {millijoules(energy.net)}" if energy.net is not None else f"no net figure: {energy.net_reason}"
     )
     why = f"± {millijoules(energy.gross_uncertainty)}; {net}; {energy.sensor}, {energy.scope}"
+    if energy.alignment is not None:
+        clock = energy.alignment
+        why += (
+            f"; readings {clock.offset_ns / 1e6:+.0f} ms late by {clock.method}, "
+            f"known within {clock.uncertainty_ns / 1e6:.0f} ms"
+        )
     return Value(millijoules(energy.gross), why, energy.gross)

@@ -37,6 +37,7 @@ def row_to_json(row: Row) -> str:
             "quality": row.quality and vars(row.quality),
             "notes": row.notes,
             "providers": row.providers,
+            "scenario": row.scenario,
         },
         separators=(",", ":"),
     )
@@ -61,6 +62,7 @@ def row_from_json(text: str) -> Row:
             quality=None if data["quality"] is None else _host(Quality, data["quality"]),
             notes=_TEXTS.validate_python(data["notes"]),
             providers=_TEXTS.validate_python(data["providers"]),
+            scenario=str(data.get("scenario", "single-stream")),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"row lacks {error}") from None

@@ -1,0 +1,31 @@
+"""Percentages and durations as people write them."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
+_DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(s|m|min|h|)")
+_SHARE = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,6})?)( ?%)?")
+
+
+def parse_share(text: str, option: str) -> float:
+    """``5%`` or ``0.05`` as a share, above 0 and below 1."""
+    match = _SHARE.fullmatch(text.strip())
+    share = float(match[1]) / (100 if match[2] else 1) if match else 0.0
+    if not 0 < share < 1:
+        raise click.BadParameter(
+            f"{text!r} is not a percentage between 0% and 100%, such as 5%", param_hint=option
+        )
+    return share
+
+
+def parse_duration(text: str, option: str) -> float:
+    """``60s``, ``2m`` or a plain number of seconds, above 0."""
+    match = _DURATION.fullmatch(text.strip())
+    seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
+    if seconds <= 0:
+        raise click.BadParameter(f"{text!r} is not a duration such as 60s or 2m", param_hint=option)
+    return seconds
