@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,8 @@ options = ort.SessionOptions()
 options.intra_op_num_threads = 1
 options.inter_op_num_threads = 1
 session = ort.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
-feeds = {i.name: np.random.default_rng(0).standard_normal(i.shape).astype(np.float32) for i in session.get_inputs()}
+random = np.random.default_rng(0)
+feeds = {i.name: random.standard_normal(i.shape).astype(np.float32) for i in session.get_inputs()}
 until, clock, times = time.perf_counter_ns() + int(0.5e9), time.perf_counter_ns, []
 while clock() < until:
     session.run(None, feeds)
@@ -110,13 +112,10 @@ def main() -> None:
                 write_model(model, width, layers, size)
                 pairs = []
                 for turn in range(options.pairs):
-                    runs = [
-                        lambda m=model: agent(device, m, options.seconds),
-                        lambda m=model: bare(m, options.seconds),
-                    ]
-                    first, second = runs if turn % 2 == 0 else runs[::-1]
-                    one, two = first(), second()
-                    ours, theirs = (one, two) if turn % 2 == 0 else (two, one)
+                    measures = [partial(agent, device, model), partial(bare, model)]
+                    in_turn = measures if turn % 2 == 0 else measures[::-1]
+                    taken = [measure(options.seconds) for measure in in_turn]
+                    ours, theirs = taken if turn % 2 == 0 else taken[::-1]
                     pairs.append((ours[0], theirs[0]))
                     extra.append(ours[1] - theirs[1])
                 ratios = [ours / theirs for ours, theirs in pairs]

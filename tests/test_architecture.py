@@ -249,7 +249,9 @@ def test_help_imports_nothing_heavy() -> None:
     assert imported_by(code) & {*HEAVY, "numpy", "pydantic", "rich"} == set()
 
 
-@pytest.mark.parametrize("command", ["bench", "build", "device", "profile-ops", "profiles", "report", "run"])
+@pytest.mark.parametrize(
+    "command", ["ab", "bench", "build", "compare", "device", "profile-ops", "profiles", "report", "run"]
+)
 def test_a_command_s_help_imports_nothing_heavy(command: str) -> None:
     code = f"sys.argv = ['edgewright', '{command}', '--help']; from edgewright.cli.main import main; main()"
     assert imported_by(code) & set(HEAVY) == set()

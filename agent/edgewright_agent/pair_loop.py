@@ -13,6 +13,8 @@ from .protocol_pair import PairPlan
 Invoke = Callable[[], object]
 
 ROUNDS = ("ABBA", "BAAB")
+#: There is room for so many rounds however fast the models are.
+_ROUNDS_AT_LEAST = 8
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,13 @@ def take_turns(a: Invoke, b: Invoke, plan: PairPlan, seed: int) -> Turns:
     """Warm both up, then run them by turns.
 
     The order within a round is drawn at random, so that no rhythm of the device or its other work can
-    fall in with it. A round that the room for samples cuts short is left out.
+    fall in with it. It ends when the samples of another round might not fit.
     """
     for invoke in (a, b):
         _warm_up(invoke, plan.warmup_ns)
     rng = random.Random(seed)
     into = array("q", bytes(8 * plan.max_count))
+    most = max(1, plan.max_count // _ROUNDS_AT_LEAST // 4)
     order: List[str] = []
     ends: List[int] = []
     filled = 0
@@ -45,17 +48,13 @@ def take_turns(a: Invoke, b: Invoke, plan: PairPlan, seed: int) -> Turns:
         begin = clock()
         while True:
             turns = rng.choice(ROUNDS)
-            stops = []
             for turn in turns:
-                filled = _block(a if turn == "A" else b, plan.block_ns, into, filled)
-                stops.append(filled)
-            if filled >= len(into) and order:
-                break
+                filled = _block(a if turn == "A" else b, plan.block_ns, into, filled, most)
+                ends.append(filled)
             order.append(turns)
-            ends.extend(stops)
             elapsed = clock() - begin
             enough = elapsed >= plan.duration_ns and len(order) >= plan.min_rounds
-            if enough or elapsed >= plan.longest_ns or filled >= len(into):
+            if enough or elapsed >= plan.longest_ns or filled + 4 * most > len(into):
                 break
     finally:
         if was_enabled:
@@ -72,17 +71,16 @@ def _warm_up(invoke: Invoke, duration_ns: int) -> None:
             return
 
 
-def _block(invoke: Invoke, duration_ns: int, into: "array[int]", at: int) -> int:
-    """Time inferences back to back; the place after the last one. Leaves the last place of ``into`` free."""
-    clock, room = time.perf_counter_ns, len(into)
+def _block(invoke: Invoke, duration_ns: int, into: "array[int]", at: int, most: int) -> int:
+    """Time inferences back to back, one at least and ``most`` at most; the place after the last one."""
+    clock, full = time.perf_counter_ns, at + most
     start = clock()
     until = start + duration_ns
-    while at < room:
+    while True:
         invoke()
         end = clock()
         into[at] = end - start
         at += 1
-        if end >= until:
-            break
+        if end >= until or at == full:
+            return at
         start = clock()
-    return at

@@ -77,6 +77,7 @@ __all__ = [
     "Execution",
     "FileRef",
     "Job",
+    "KernelRun",
     "Limits",
     "Memory",
     "Meter",
@@ -248,11 +249,20 @@ class Parity:
 
 
 @dataclass(frozen=True)
+class KernelRun:
+    """Some steps of a fixed piece of work: wall time and processor time of each, see reference_kernel.py."""
+
+    wall_ns: Samples
+    cpu_ns: Samples
+
+
+@dataclass(frozen=True)
 class RunResult:
     """All that was observed. ``files`` are ``.npz`` files left in the job's folder for the host.
 
     The first and the last of ``environment`` are from before and after the worker; those between were read
-    while it was timed, and ``watching`` says at what cost.
+    while it was timed, and ``watching`` says at what cost. The reference kernel ran in the worker before the
+    model was loaded and after it was timed; it did not where nothing was timed.
     """
 
     job_id: str
@@ -267,6 +277,8 @@ class RunResult:
     ops: Optional[OpsProfile] = None
     scenario: Optional[ScenarioRun] = None
     watching: Optional[Watching] = None
+    kernel_before: Optional[KernelRun] = None
+    kernel_after: Optional[KernelRun] = None
 
 
 # --- what a device is -------------------------------------------------------------------------

@@ -131,4 +131,6 @@ def _result(job: Job, observed: Observed, energy: Energy, environment: Tuple[Env
         files=observed.files,
         ops=observed.ops,
         scenario=observed.scenario,
+        kernel_before=observed.kernel_before,
+        kernel_after=observed.kernel_after,
     )

@@ -20,6 +20,7 @@ from .protocol import (
     AgentError,
     FileRef,
     Job,
+    KernelRun,
     Memory,
     OpsPlan,
     OpsProfile,
@@ -31,6 +32,7 @@ from .protocol import (
     decode,
     encode,
 )
+from .reference_kernel import run_kernel
 from .runtimes import Session, import_runtime, placement
 from .scenarios import MONOTONIC, Stage, paced, play
 from .sensors.state_watch import MEASURE
@@ -60,6 +62,8 @@ class Observed:
     files: Tuple[FileRef, ...]
     ops: Optional[OpsProfile] = None
     scenario: Optional[ScenarioRun] = None
+    kernel_before: Optional[KernelRun] = None
+    kernel_after: Optional[KernelRun] = None
 
 
 class Phases:
@@ -99,6 +103,7 @@ def observe(job: Job, folder: str, phases: Phases) -> Observed:
     runtime = import_runtime(job.execution.runtime)
     feeds = Feeds(_load(job.data.inputs, folder) or {}, job.data.shapes)
     expected = _load(job.data.expected, folder)
+    kernel_before = _kernel(job, phases)
     watch = memory.MemoryWatch()
 
     phases.enter("load")
@@ -130,8 +135,9 @@ def observe(job: Job, folder: str, phases: Phases) -> Observed:
 
     stage = Stage(job, folder, session, inputs, outputs, likeness.parity is not None, fresh)
     measured, scenario = _measure(stage, phases, load_ns, first_ns)
-    windows = energy_pass(session.invoke, job.energy, phases.enter, _steady(stage)) if measured else ()
     seen = watch.seen()
+    kernel_after = _kernel(job, phases)
+    windows = energy_pass(session.invoke, job.energy, phases.enter, _steady(stage)) if measured else ()
     if likeness.reopened:
         reason = "a second session was open to see whether the model repeats itself"
         seen = replace(seen, peak_bytes=None, peak_method=reason)
@@ -153,6 +159,8 @@ def observe(job: Job, folder: str, phases: Phases) -> Observed:
         files=tuple(files),
         ops=ops,
         scenario=scenario,
+        kernel_before=kernel_before,
+        kernel_after=kernel_after,
     )
 
 
@@ -163,6 +171,14 @@ def _placed(session: Session, job: Job) -> SessionInfo:
     where = session.placement(by_running=is_needed)
     placement.check(job.execution, info, where)
     return replace(info, placement=where)
+
+
+def _kernel(job: Job, phases: Phases) -> Optional[KernelRun]:
+    """How fast the device is now, around what is timed and never within."""
+    if job.scenario is None:
+        return None
+    phases.enter("kernel")
+    return run_kernel()
 
 
 def _profile(session: Session, plan: Optional[OpsPlan], phases: Phases) -> Optional[OpsProfile]:

@@ -23,8 +23,6 @@ FORMATS = {".onnx": "onnx", ".tflite": "tflite"}
 #: How near a device must come to the host on a file of which nothing is known but that it is the same.
 TOLERANCE = Tolerance(cosine=0.98, max_abs=1e-5)
 
-_TFLITE_IDENTIFIER = b"TFL3"
-
 
 @dataclass(frozen=True)
 class Feeds:
@@ -89,12 +87,11 @@ def model_files(path: Path, feeds: Feeds | None = None) -> tuple[Path, ...]:
             model = read_onnx(path)
             check_ranks(model, path, feeds.sizes if feeds else {})
             return (path, *external_files(model, path))
-        with path.open("rb") as stream:
-            header = stream.read(8)
+        from .tflite_file import check_tflite
+
+        check_tflite(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    if header[4:] != _TFLITE_IDENTIFIER:
-        raise ConfigError(f"{path}: not a TFLite model", mend="its bytes 4 to 8 must read TFL3")
     return (path,)
 
 

@@ -180,6 +180,11 @@ def test_a_probe_s_rate_is_by_the_meter_s_own_times_where_it_tells_them() -> Non
     assert probe(command(code, layout)).rate_hz == pytest.approx(2)
 
 
+def test_a_fast_meter_whose_lines_come_in_packets_is_no_burst() -> None:
+    found = probe(command("while True: print('\\n'.join(['1.5'] * 16), flush=True); time.sleep(0.016)"))
+    assert found.reason == "" and 20 < found.rate_hz < 200
+
+
 def test_a_probe_of_a_meter_that_says_nothing_ends() -> None:
     found = probe(command("time.sleep(60)"), timeout_s=0.5)
     assert "gave no reading (0 of 0 lines were none)" in found.reason
@@ -187,7 +192,7 @@ def test_a_probe_of_a_meter_that_says_nothing_ends() -> None:
 
 def test_a_probe_sees_buffered_output() -> None:
     found = probe(command("print('\\n'.join(['1.5'] * 9), flush=True); time.sleep(60)"))
-    assert "came all at once" in found.reason
+    assert "9 readings came all at once: is its output buffered?" in found.reason
 
 
 def agent(*words: str, meter: object, more: str = "") -> list[dict[str, object]]:

@@ -102,14 +102,16 @@ def test_the_four_phases_are_four_figures(bench: Bench, onnx_file: Any) -> None:
     assert result.timing is not None
     assert result.timing.load_ns > 0 and result.timing.first_ns > 0
     assert len(result.timing.warmup_ns) >= 1 and len(result.timing.latency_ns) >= 3
-    assert bench.phases[:4] == ["import", "load", "first", "measure"]
+    in_order = ["import", "load", "first", "measure"]
+    assert [phase for phase in bench.phases if phase in in_order] == in_order
 
 
 def test_a_slow_load_is_the_load_s_and_nobody_else_s(bench: Bench, onnx_file: Any) -> None:
     job = replace(bench.job(onnx_file(onnx_zoo.folds_slowly())), scenario=SHORT)
     timing = bench.run(job).timing
     assert timing is not None
-    assert timing.load_ns > 100 * max(timing.first_ns, *timing.warmup_ns, *timing.latency_ns)
+    assert timing.load_ns > 100 * min(timing.latency_ns)
+    assert timing.load_ns > timing.first_ns + max(timing.warmup_ns)
 
 
 def test_scalars_are_fed_as_the_user_wrote_them(bench: Bench, onnx_file: Any) -> None:

@@ -450,6 +450,7 @@ def test_probe_shows_what_decides_the_speed(board: Sshd, edgewright: Edgewright,
     facts = json.loads(found.out)
     assert facts.pop("name") == "board"
     assert facts.pop("profile") == "x86-64-linux"
+    assert facts.pop("meter") is None
     assert wire.decode(wire.Device, facts).cpu_count == os.cpu_count()
 
 

@@ -29,6 +29,8 @@ _JOIN_S = 10.0
 
 _PROBE_READINGS = 5
 _PROBE_MORE_S = 0.5
+#: Readings that come together count as one.
+_LEAST_MOMENTS = 3
 _PROBE_S = 12.0
 
 OpenStream = Callable[[Meter], Stream]
@@ -191,14 +193,12 @@ def probe(meter: Meter, open_stream: OpenStream = open_stream, timeout_s: float 
         return MeterInfo(reason=found.reason)
     if count < 2 or startup_ns is None:
         return MeterInfo(reason=f"the meter gave {count} readings in {timeout_s:g} s")
-    times = found.own_ns if len(found.own_ns) == count else found.t_ns
-    span_ns = times[-1] - times[0]
-    if span_ns <= 0:
-        times = found.t_ns
-        span_ns = times[-1] - times[0]
-    if span_ns <= 0:
+    came = sorted(set(found.t_ns))
+    if len(came) < _LEAST_MOMENTS or came[-1] - came[0] < _PROBE_MORE_S * 1e9 / 2:
         return MeterInfo(reason=f"the meter's {count} readings came all at once: is its output buffered?")
-    return MeterInfo((count - 1) * 1e9 / span_ns, startup_ns, statistics.fmean(found.values_mw))
+    moments = sorted(set(found.own_ns)) if len(set(found.own_ns)) > 1 else came
+    rate_hz = (len(moments) - 1) * 1e9 / (moments[-1] - moments[0])
+    return MeterInfo(rate_hz, startup_ns, statistics.fmean(found.values_mw))
 
 
 def _period_ns(times: "array[int]") -> float:

@@ -12,7 +12,7 @@ from .quantities import parse_duration, parse_share
 
 if TYPE_CHECKING:
     from edgewright.farm.ab import Contest, Trial
-    from edgewright.farm.execute import Bench, Settings
+    from edgewright.farm.execute import Bench
     from edgewright.farm.profile_ops import Model
     from edgewright.models import Feeds
     from edgewright.report.ab import AbDocument
@@ -67,13 +67,15 @@ def ab(
     Ends with 0 when B is the same or faster, 1 when it is slower, 4 when that cannot be told within the
     budget or one of them could not be measured.
     """
-    from edgewright.farm.ab import Contest
+    from edgewright.errors import EdgewrightError
+    from edgewright.farm.ab import Contest, run_contest
     from edgewright.farm.effort import load_effort
     from edgewright.farm.execute import Settings
     from edgewright.farm.inventory import load_inventory
     from edgewright.farm.providers import Asked
     from edgewright.farm.session import open_bench
 
+    from .answers import CANNOT_TELL, SLOWER, answer_code, write_json
     from .launch import Output
 
     share, seconds = parse_share(threshold, "--threshold"), parse_duration(budget, "--budget")
@@ -88,29 +90,17 @@ def ab(
         asked=Asked.parse(required, preferred, models[0].runtime),
     )
     contest = Contest(models[0], models[1], share, seconds)
-    bench = open_bench(target)
-    with bench.device:
-        return _run(contest, bench, settings, json_file)
-
-
-def _run(contest: Contest, bench: Bench, settings: Settings, json_file: Path | None) -> int:
-    from edgewright.errors import EdgewrightError
-    from edgewright.farm.ab import run_contest
-    from edgewright.files import write_atomic
-    from edgewright.report.plain import render_json
-
-    from .answers import CANNOT_TELL, answer_code
-
     try:
-        trial = run_contest(contest, bench, settings, _say)
+        bench = open_bench(target)
+        with bench.device:
+            document = _document(contest, bench, run_contest(contest, bench, settings, _say))
     except EdgewrightError as error:
-        if error.exit_code != 1:  # 1 would say that B is slower
+        if error.exit_code != SLOWER:
             raise
         click.echo(f"error: {' '.join(str(error).split())}", err=True)
         return CANNOT_TELL
-    document = _document(contest, bench, trial)
     if json_file:
-        write_atomic(json_file, render_json(document).encode("utf-8"))
+        write_json(document, json_file)
     _print(document)
     if json_file:
         click.echo(f"comparison: {json_file}")
@@ -147,7 +137,9 @@ def _document(contest: Contest, bench: Bench, trial: Trial) -> AbDocument:
         Contender(model.label, model.recipe.name if model.recipe else None, model.runtime, artifact)
         for model, artifact in zip((contest.a, contest.b), trial.artifacts, strict=True)
     ]
-    seen = Measured(trial.launches, trial.ratios, trial.finding, trial.remarks, trial.elapsed_s)
+    seen = Measured(
+        trial.launches, trial.ratios, trial.finding, trial.environment, trial.elapsed_s, trial.error
+    )
     terms = Terms(contest.threshold, contest.budget_s, bench.device.target.name, bench.facts)
     return ab_document(sides[0], sides[1], seen, terms)
 
@@ -174,10 +166,11 @@ def _print(document: AbDocument) -> None:
         click.echo(f"B is {words[document.verdict]} A, at a threshold of {document.threshold:.3g}")
     for name, side in (("A", document.a), ("B", document.b)):
         recipe = f" {side.recipe}" if side.recipe else ""
-        took = milliseconds(side.median_ms) if side.median_ms is not None else "not measured"
-        click.echo(
-            f"{name}  {side.model}{recipe} in {side.runtime} {side.runtime_version or ''}, "
-            f"{side.threads or '?'} threads: median {took}"
-        )
+        where = f"{name}  {side.model}{recipe} in {side.runtime}"
+        if side.median_ms is None:
+            click.echo(f"{where}: not measured")
+        else:
+            took = milliseconds(side.median_ms)
+            click.echo(f"{where} {side.runtime_version}, {side.threads} threads: median {took}")
     for sentence in document.evidence:
         click.echo(f"- {sentence}")

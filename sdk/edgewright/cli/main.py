@@ -2,6 +2,8 @@
 
 0  done                1  some row failed
 2  bad usage or configuration      3  device unreachable or refused
+
+``ab`` and ``compare``: 0 the same or faster, 1 slower, 4 cannot tell.
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ from edgewright.errors import EdgewrightError
 
 #: command name -> (module, attribute, one line of help)
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "ab": ("edgewright.cli.ab", "ab", "Measure two models by turns: is the second one slower?"),
+    "ab": ("edgewright.cli.ab", "ab", "Measure two models by turns: is B slower?"),
     "bench": ("edgewright.cli.bench", "bench", "Measure one model on one device."),
     "build": ("edgewright.cli.build", "build", "Compress and export a model for a device profile."),
+    "compare": ("edgewright.cli.compare", "compare", "Compare two runs, reports or rows: is B slower?"),
     "device": ("edgewright.cli.device", "device", "List, probe and trust devices."),
     "profile-ops": (
         "edgewright.cli.profile_ops",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewright.artifact import Artifact
+from edgewright.errors import DeviceError
 from edgewright.report.paired import LOOKS, Finding, LaunchRatio, launch_ratio, look
 from edgewright_agent import protocol as wire
 from edgewright_agent.protocol_pair import PairJob, PairLaunch, PairPlan, PairResult
@@ -19,7 +20,7 @@ from .profile_ops import Model
 _NS = 1_000_000_000
 #: The timed part of a launch, as a share of the budget, and between which bounds.
 _LAUNCH_SHARE = 1 / 80
-_LAUNCH_S = (0.5, 5.0)
+_LAUNCH_S = (0.3, 5.0)
 #: A slow model may take longer, so long as the budget has room for so many launches.
 _LAUNCHES_WANTED = 1.5 * LOOKS[0]
 
@@ -36,20 +37,27 @@ class Contest:
 
 @dataclass(frozen=True)
 class Trial:
-    """The launches of a contest so far, and what the last look at them found."""
+    """The launches of a contest so far, and what the last look at them found.
+
+    ``error`` is what kept it from going on; there is no answer then, whatever was found before.
+    """
 
     artifacts: tuple[Artifact, Artifact]
     results: tuple[PairResult, ...] = ()
     ratios: tuple[LaunchRatio, ...] = ()
     finding: Finding | None = None
     elapsed_s: float = 0.0
-    looked_at: int = 0
-    remarks: tuple[str, ...] = ()
+    error: str = ""
 
     @property
     def launches(self) -> tuple[PairLaunch, ...]:
         """All of them, in the order they ran."""
         return tuple(launch for result in self.results for launch in result.launches)
+
+    @property
+    def environment(self) -> tuple[wire.Environment, ...]:
+        """The device's state before, between and after the batches of launches."""
+        return tuple(state for result in self.results for state in result.environment)
 
 
 def run_contest(
@@ -61,7 +69,8 @@ def run_contest(
         on_trial: called after each look.
 
     Raises:
-        UnsupportedError, BuildError, DeviceError: what kept either from being measured.
+        ConfigError, UnsupportedError, BuildError: a model cannot be had, or not for this device.
+        DeviceError: the device cannot be reached. What a device fails at is in the trial.
     """
     job, files, artifacts = _job(contest, bench, settings)
     trial = Trial(artifacts)
@@ -73,7 +82,12 @@ def run_contest(
             break
         plan = _plan(contest.budget_s, left_s, first=len(trial.ratios), launches=wanted)
         pair = PairJob(replace(job, job_id=uuid.uuid4().hex), plan)
-        result = bench.device.pair(pair, files)
+        try:
+            result = bench.device.pair(pair, files)
+        except DeviceError as error:
+            if error.exit_code != 1:
+                raise
+            return replace(trial, error=str(error), elapsed_s=time.monotonic() - started)
         trial = _looked(trial, result, contest.threshold, time.monotonic() - started)
         on_trial(trial)
         if len(result.launches) < wanted or (trial.finding and trial.finding.is_settled):
@@ -85,7 +99,7 @@ def _looked(trial: Trial, result: PairResult, threshold: float, elapsed_s: float
     """With one more batch of launches. A look that sees nothing new would spend its chance of error twice."""
     ratios = (*trial.ratios, *map(launch_ratio, result.launches))
     finding = trial.finding
-    if len(ratios) > trial.looked_at:
+    if result.launches:
         finding = look([one.ratio for one in ratios], threshold)
     return replace(
         trial,
@@ -93,7 +107,6 @@ def _looked(trial: Trial, result: PairResult, threshold: float, elapsed_s: float
         ratios=ratios,
         finding=finding,
         elapsed_s=elapsed_s,
-        looked_at=len(ratios),
     )
 
 

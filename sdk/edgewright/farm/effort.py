@@ -48,7 +48,7 @@ class Effort:
 EFFORTS = {
     effort.name: effort
     for effort in (
-        Effort("rapid", 3, 64, 6, 60, idle_s=1, energy_s=2),
+        Effort("rapid", 5, 64, 6, 60, idle_s=1, energy_s=2),
         Effort("quick", 5, 128, 10, 120, idle_s=1, energy_s=3),
         Effort("publish", 5, 1024, 60, 600, idle_s=3, energy_s=10),
     )

@@ -7,25 +7,23 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from edgewright import __version__
 from edgewright.artifact import Artifact
-from edgewright_agent.protocol import Device
+from edgewright_agent.protocol import Device, Environment
 from edgewright_agent.protocol_pair import PairLaunch, PairSide
 
+from .contract import Contract
 from .decision import Answer
 from .paired import ERROR, LOOK_ERROR, LOOKS, Finding, LaunchRatio
 from .text import clean
+from .watch import watch
 
 SCHEMA: Literal["edgewright.ab/1"] = "edgewright.ab/1"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, serialize_by_alias=True)
-
-
-class Side(_Model):
+class Side(Contract):
     """One of the two: the file, what executed it, and the median of all its inferences in milliseconds."""
 
     model: str
@@ -40,7 +38,7 @@ class Side(_Model):
     median_ms: float | None
 
 
-class Launch(_Model):
+class Launch(Contract):
     """One fresh process: B's time over A's, the medians, and the raw samples block by block.
 
     ``order`` is one letter a block, ``counts`` how many inferences it held, ``latency_ns`` all of them.
@@ -55,7 +53,7 @@ class Launch(_Model):
     latency_ns: list[int]
 
 
-class AbDocument(_Model):
+class AbDocument(Contract):
     """``verdict`` says what B is to A. ``ratio`` is B's time over A's, within ``interval``.
 
     Both are null where nothing was measured, and ``interval`` alone where launches were too few; ``reason``
@@ -93,13 +91,17 @@ class Contender:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was seen: the launches with their ratios, the last look, and remarks on the device."""
+    """What was seen: the launches with their ratios, the last look, and the device's states.
+
+    ``error`` is what ended it before its time, empty when nothing did.
+    """
 
     launches: Sequence[PairLaunch]
     ratios: Sequence[LaunchRatio]
     finding: Finding | None
-    remarks: Sequence[str]
+    environment: Sequence[Environment]
     elapsed_s: float
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def ab_document(a: Contender, b: Contender, seen: Measured, terms: Terms) -> AbD
     """Put together what was found."""
     finding = seen.finding
     bounds = finding.bounds if finding else None
-    answer: Answer = finding.answer if finding else "cannot tell"
+    answer: Answer = finding.answer if finding and not seen.error else "cannot tell"
     reason = _reason(seen, terms) if answer == "cannot tell" else None
     sides = [
         _side(one, [getattr(launch, name) for launch in seen.launches], _samples(seen.launches, name))
@@ -134,7 +136,7 @@ def ab_document(a: Contender, b: Contender, seen: Measured, terms: Terms) -> AbD
         confidence=1 - ERROR,
         threshold=terms.threshold,
         reason=reason,
-        evidence=[*_evidence(seen, sides), *map(clean, seen.remarks)],
+        evidence=[*_evidence(seen, sides), *_states(seen)],
         a=sides[0],
         b=sides[1],
         budget_s=terms.budget_s,
@@ -145,6 +147,8 @@ def ab_document(a: Contender, b: Contender, seen: Measured, terms: Terms) -> AbD
 
 def _reason(seen: Measured, terms: Terms) -> str:
     count = len(seen.launches)
+    if seen.error:
+        return clean(seen.error)
     if count < LOOKS[0]:
         each = f", one takes {seen.elapsed_s / count:.1f} s" if count else ""
         return f"{count} launches in the budget of {terms.budget_s:g} s, {LOOKS[0]} are needed{each}"
@@ -176,6 +180,14 @@ def _evidence(seen: Measured, sides: Sequence[Side]) -> list[str]:
     elif sides[0].providers != sides[1].providers:
         found.append(f"A ran on {', '.join(sides[0].providers)}, B on {', '.join(sides[1].providers)}")
     return found
+
+
+def _states(seen: Measured) -> list[str]:
+    """What the device's sensors blame. It fell on both alike, so it does not forbid the comparison."""
+    if len(seen.environment) < 2:
+        return []
+    found = watch([seen], slowed=[False], is_busy=False)
+    return [clean(finding.sentence) for finding in found if finding.status]
 
 
 def _runtime(side: Side) -> str:

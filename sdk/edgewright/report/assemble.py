@@ -18,6 +18,10 @@ from edgewright_agent.protocol import Device, Environment, RunResult, SessionInf
 from . import document as doc
 from .combine import combine_energy, combine_memory, combine_parity
 from .headline import headlines
+from .kernel import best_ns, waited
+from .scenario_document import Scenario
+from .scenarios import WITHOUT_ENERGY, scenario_of
+from .scenarios.series import start_times, starts_of
 from .stats import INTERVAL_CONFIDENCE, Nanoseconds, Summary, ms, summarize
 from .text import clean, clean_lines
 from .verdict import judge, steady_state
@@ -66,6 +70,7 @@ def _row(row: StoredRow, samples: int | None) -> doc.Row:
         "profile": clean(row.cell.profile),
         "runtime": clean(row.cell.runtime),
         "preset": clean(row.preset),
+        "scenario": Scenario(kind=clean(row.scenario)),
         "started_at": clean(row.started_at),
         "artifact": row.artifact and doc.Artifact(**vars(row.artifact)),
         "quality": quality,
@@ -107,8 +112,11 @@ def _measured(row: StoredRow, outcome: Measured, samples: int | None) -> dict[st
     launches = outcome.launches
     steady = steady_state(launches)
     summary = summarize(steady) if steady else None
-    found = judge(row, outcome, steady, summary)
+    shown, no_scenario = scenario_of(row.scenario, launches)
+    found = judge(row, outcome, steady, summary, (shown, no_scenario))
     energy, energy_reason = combine_energy([launch.energy for launch in launches])
+    if energy is None and row.scenario in WITHOUT_ENERGY:
+        energy_reason = f"energy is not measured in scenario {row.scenario}"
     parity, parity_reason = combine_parity(launches)
     session = launches[0].session if launches else None
     notes = dict.fromkeys(clean(note) for launch in launches for note in launch.session.notes)
@@ -124,6 +132,7 @@ def _measured(row: StoredRow, outcome: Measured, samples: int | None) -> dict[st
         "latency_ms": summary and _latency(summary),
         "latency_reason": None if summary else "the inferences were not timed",
         "phases_ms": _phases(launches),
+        "scenario": shown or Scenario(kind=clean(row.scenario), reason=no_scenario and clean(no_scenario)),
         "memory_bytes": combine_memory(launches),
         "energy_mj": energy,
         "energy_reason": energy_reason and clean(energy_reason),
@@ -217,8 +226,31 @@ def _launch(launch: RunResult, samples: int | None) -> doc.Launch:
         latency_ns=[int(sample) for sample in latency[::stride]],
         latency_count=int(latency.size),
         latency_stride=stride,
-        states=[_state(state) for state in launch.environment[:_MOST_ENTRIES]],
+        states=[_state(state) for state in _evenly(launch.environment)],
+        start_ns=_starts(launch, latency, stride),
+        kernel_before_ns=best_ns(launch.kernel_before),
+        kernel_after_ns=best_ns(launch.kernel_after),
+        kernel_waited=waited([run for run in (launch.kernel_before, launch.kernel_after) if run]),
     )
+
+
+def _starts(launch: RunResult, latency: Nanoseconds, stride: int) -> list[int] | None:
+    """When the listed samples began; None where that is not known."""
+    starts = starts_of(launch)
+    if starts is None:
+        return None
+    try:
+        return [int(t) for t in start_times(starts, latency)[::stride]]
+    except ValueError:
+        return None  # the scenario's reason says what is wrong with them
+
+
+def _evenly(states: Sequence[Environment]) -> Sequence[Environment]:
+    """All of a few, else evenly chosen ones with the first and the last among them."""
+    if len(states) <= _MOST_ENTRIES:
+        return states
+    places = np.linspace(0, len(states) - 1, _MOST_ENTRIES)
+    return [states[int(place)] for place in places]
 
 
 def _state(state: Environment) -> doc.State:

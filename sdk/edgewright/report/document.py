@@ -12,17 +12,15 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from edgewright.errors import ConfigError
 
+from .contract import Contract as _Model
 from .finding import Status
+from .scenario_document import Scenario
 
 SCHEMA: Literal["edgewright.report/1"] = "edgewright.report/1"
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, serialize_by_alias=True)
 
 
 class Artifact(_Model):
@@ -109,7 +107,7 @@ class Memory(_Model):
     pss: int | None = None
     arena: int | None = None
     device: int | None = None
-    notes: dict[str, str] = {}
+    notes: dict[str, str] = Field(default={})
 
 
 class Alignment(_Model):
@@ -176,7 +174,11 @@ class Launch(_Model):
     """One fresh process, with its raw samples in the order they were taken.
 
     ``latency_ns`` holds every ``latency_stride``-th of ``latency_count`` samples; all of them when the
-    stride is 1. The statistics above are always of all samples.
+    stride is 1. The statistics above are always of all samples. ``start_ns`` says when each of the samples
+    listed began, after the run did; null in scenarios that do not keep it. Of many ``states`` the first, the
+    last and evenly chosen ones between are listed. ``kernel_before_ns`` and ``kernel_after_ns`` are the
+    reference kernel's best step around the launch, ``kernel_waited`` the share of its time in which it had
+    no processor.
     """
 
     providers: list[str]
@@ -190,6 +192,10 @@ class Launch(_Model):
     latency_count: int
     latency_stride: int
     states: list[State]
+    start_ns: list[int] | None = None
+    kernel_before_ns: int | None = None
+    kernel_after_ns: int | None = None
+    kernel_waited: float | None = None
 
 
 class Row(_Model):
@@ -206,7 +212,7 @@ class Row(_Model):
     runtime: str
     runtime_version: str | None
     provider: str | None
-    providers_asked: list[str] = []
+    providers_asked: list[str] = Field(default=[])
     provider_nodes: list[ProviderNodes] | None = None
     provider_nodes_method: str | None = None
     threads: int | None
@@ -221,6 +227,7 @@ class Row(_Model):
     latency_ms: Latency | None
     latency_reason: str | None
     phases_ms: Phases | None
+    scenario: Scenario | None = None
     memory_bytes: Memory | None
     energy_mj: Energy | None
     energy_reason: str | None

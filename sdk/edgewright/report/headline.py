@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from .document import Headline, Quality, Row
-from .units import milliseconds, ratio, score
+from .units import milliseconds, rate, ratio, score
 
 #: How much quality a setting may lose and still be recommended: absolute for scores up to 1, else relative.
 TOLERANCE = 0.01
@@ -45,14 +45,31 @@ def p50(row: Row) -> float:
     return float("inf") if found is None else found
 
 
+def cost(row: Row) -> float:
+    """What the choice is by: the median, or offline the time of one sample at the best throughput."""
+    offline = row.scenario.batches if row.scenario else None
+    if offline is None:
+        return p50(row)
+    best = max((batch.throughput or 0.0 for batch in offline), default=0.0)
+    return 1e3 / best if best else float("inf")
+
+
+def keeps_up(row: Row) -> bool:
+    """Whether the row keeps the rate that it was measured at, if there was one."""
+    return not (row.scenario and row.scenario.paced) or row.scenario.paced.keeps_up
+
+
 def _headline(rows: Sequence[Row]) -> Headline:
-    timed = sorted((row for row in rows if p50(row) < float("inf")), key=p50)
+    timed = sorted((row for row in rows if cost(row) < float("inf")), key=cost)
     place = f"{rows[0].workload} on {rows[0].device}"
     if not timed:
         return _nothing(rows, f"Nothing was measured for {place}: {_tally(rows)}.")
     valid = [row for row in timed if row.verdict and row.verdict.status == "valid"]
     if not valid:
         return _nothing(rows, *_unbelievable(timed, place))
+    valid = [row for row in valid if keeps_up(row)]
+    if not valid:
+        return _nothing(rows, f"No setting of {place} keeps up with the rate asked for.")
     judged = [row for row in valid if row.quality]
     kept = [row for row in judged if row.quality and keeps_quality(row.quality)]
     if judged and not kept:
@@ -67,7 +84,7 @@ def _headline(rows: Sequence[Row]) -> Headline:
     remarks = [*_ties(best, kept or valid), *_faster_but(best, timed), *_left_out(rows)]
     if not judged:
         remarks.insert(0, "Quality was not judged, so the choice is by latency alone.")
-    sentence = f"Ship {place} as {_setting(best)}: {milliseconds(p50(best))} median{_because(best, rows)}."
+    sentence = f"Ship {place} as {_setting(best)}: {_figure(best)}{_because(best, rows)}."
     return Headline(
         device=best.device,
         workload=best.workload,
@@ -97,16 +114,15 @@ def _unbelievable(timed: Sequence[Row], place: str) -> tuple[str, ...]:
     assert fastest.verdict
     return (
         f"No measurement of {place} is clean enough to choose by ({', '.join(statuses)}).",
-        f"{_setting(fastest)} has the lowest median ({milliseconds(p50(fastest))}), but "
-        f"{fastest.verdict.evidence[0]}.",
+        f"{_setting(fastest)} is the fastest ({_figure(fastest)}), but {fastest.verdict.evidence[0]}.",
     )
 
 
 def _because(best: Row, rows: Sequence[Row]) -> str:
     parts = []
     base = baseline_of(best, rows)
-    if base and p50(base) < float("inf"):
-        parts.append(_speed(p50(base) / p50(best)))
+    if base and cost(base) < float("inf"):
+        parts.append(_speed(cost(base) / cost(best)))
     if base and base.artifact and best.artifact:
         parts.append(_size(base.artifact.size_bytes / best.artifact.size_bytes))
     if best.quality:
@@ -131,13 +147,21 @@ def _quality(quality: Quality) -> str:
     return f"{quality.metric} {score(quality.value)} against {score(quality.baseline)}"
 
 
+def _figure(row: Row) -> str:
+    """What the choice is by, as people read it."""
+    if row.scenario and row.scenario.batches:
+        return f"{rate(1e3 / cost(row))} at best"
+    return f"{milliseconds(p50(row))} median"
+
+
 def _setting(row: Row) -> str:
     return f"{row.recipe} in {row.runtime}"
 
 
 def _ties(best: Row, candidates: Sequence[Row]) -> list[str]:
     """Settings whose interval of the median meets the winner's: the order between them is not certain."""
-    assert best.latency_ms
+    if not best.latency_ms or (best.scenario and best.scenario.batches):
+        return []
     high = best.latency_ms.interval.high
     tied = [
         _setting(r)
@@ -151,16 +175,21 @@ def _faster_but(best: Row, timed: Sequence[Row]) -> list[str]:
     """Why the rows with a lower median were not chosen, one remark a reason."""
     reasons: dict[str, list[str]] = {}
     for row in timed:
-        if p50(row) >= p50(best) or not row.verdict:
+        if cost(row) >= cost(best) or not row.verdict:
             continue
         if row.verdict.status != "valid":
-            reason = f"a lower median, but {row.verdict.status}"
+            reason = str(row.verdict.status)
+        elif not keeps_up(row):
+            reason = "too slow for the rate asked for"
         elif row.quality:
-            reason = f"a lower median, but {row.quality.metric} worse by more than {TOLERANCE:g}"
+            reason = f"{row.quality.metric} worse by more than {TOLERANCE:g}"
         else:
-            reason = "a lower median, but quality not judged"
+            reason = "quality not judged"
+        better = "higher throughput" if row.scenario and row.scenario.batches else "lower median"
         figure = f", {score(row.quality.value)}" if row.quality else ""
-        reasons.setdefault(reason, []).append(f"{_setting(row)} ({milliseconds(p50(row))}{figure})")
+        reasons.setdefault(f"a {better}, but {reason}", []).append(
+            f"{_setting(row)} ({_figure(row).removesuffix(' median')}{figure})"
+        )
     return [f"With {reason}: {', '.join(settings)}." for reason, settings in reasons.items()]
 
 

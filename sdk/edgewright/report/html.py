@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -20,10 +21,13 @@ from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
 from .document import DeviceFacts, Headline, ReportDocument
 from .headline import TOLERANCE
+from .page import sustained_chart
 from .page.figure import Figure, Palette
 from .page.latency_chart import DOTS, distributions
 from .page.memory_chart import memory
 from .page.quality_chart import scatter
+from .page.throughput_chart import CAPTION as THROUGHPUT_CAPTION
+from .page.throughput_chart import throughput
 from .units import milliseconds, size
 from .verdict import DRIFT, LAUNCH_SPREAD, MINIMUM, PERTURBATION
 from .view import RowView, views
@@ -113,6 +117,7 @@ def _section(
         ("quality", "Quality against latency", _QUALITY_CAPTION, quality),
         ("memory", "Memory", _MEMORY_CAPTION, bars),
         ("latency", "Latency distributions", _latency_caption(here), distributions(here, palette)),
+        *_scenario_charts(here, palette),
     )
     reasons = {
         "quality": "Quality against latency is not drawn: no row has both figures.",
@@ -127,8 +132,18 @@ def _section(
         charts=[
             Chart(f"s{number}-{kind}", title, text, f) for kind, title, text, f in figures if f is not None
         ],
-        absent=[reasons[kind] for kind, _, _, figure in figures if figure is None],
+        absent=[reasons[kind] for kind, _, _, figure in figures if figure is None and kind in reasons],
     )
+
+
+def _scenario_charts(shown: list[RowView], palette: Palette) -> Iterator[tuple[str, str, str, Figure | None]]:
+    """Charts that a scenario calls for: what is absent was not measured that way, and needs no word."""
+    yield "throughput", "Throughput against batch size", THROUGHPUT_CAPTION, throughput(shown, palette)
+    for number, view in enumerate(shown):
+        figure = sustained_chart.curve(view, palette)
+        if figure is not None:
+            title, caption = sustained_chart.title(view), sustained_chart.caption(view)
+            yield f"sustained-{number}", title, caption, figure
 
 
 _QUALITY_CAPTION = (

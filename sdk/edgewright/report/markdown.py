@@ -39,7 +39,7 @@ def render_markdown(document: ReportDocument) -> str:
     for headline in document.headlines:
         lines.append(f"- **{_text(headline.sentence)}**")
         lines += [f"  - {_text(remark)}" for remark in headline.remarks]
-    lines += ["", *_table(shown), "", *_reasons(shown), *_footer(document)]
+    lines += ["", *_table(shown), "", *_scenarios(shown), *_reasons(shown), *_footer(document)]
     return "\n".join(lines) + "\n"
 
 
@@ -51,6 +51,22 @@ def _table(shown: Sequence[RowView]) -> Iterable[str]:
         figures = (view.p50, view.p90, view.speedup, view.quality, view.file_size, view.memory, view.energy)
         words = (row.workload, row.recipe, row.device, row.runtime, view.status)
         yield _line([*(_text(word) for word in words), *(figure.text for figure in figures)])
+
+
+def _scenarios(shown: Sequence[RowView]) -> Iterable[str]:
+    found = [view for view in shown if view.scenario and view.row.scenario]
+    if not found:
+        return
+    yield "## What the scenario showed"
+    yield ""
+    for view in found:
+        row = view.row
+        assert row.scenario
+        name = " · ".join(_text(part) for part in (row.workload, row.recipe, row.device, row.runtime))
+        yield f"- {name}, {_text(row.scenario.kind)}: **{_text(view.scenario)}**"
+        for remark in view.scenario_remarks:
+            yield f"  - {_text(remark)}"
+    yield ""
 
 
 def _reasons(shown: Sequence[RowView]) -> Iterable[str]:

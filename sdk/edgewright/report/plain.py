@@ -41,6 +41,22 @@ _COLUMNS = (
     ),
     *(f"energy_mj.{name}" for name in ("gross", "net", "gross_uncertainty", "sensor", "scope")),
     "energy_reason",
+    "scenario.kind",
+    "scenario.headline",
+    "scenario.reason",
+    *(
+        f"scenario.paced.{name}"
+        for name in ("rate_hz", "deadline_ms", "arrivals", "miss_rate", "miss_rate_high")
+    ),
+    "scenario.paced.response_ms.p50",
+    "scenario.paced.response_ms.p90",
+    "scenario.paced.idle_gap.value",
+    *(
+        f"scenario.sustained.{name}"
+        for name in ("minutes", "throttled_after_s", "first_minute_ms", "steady_ms")
+    ),
+    "scenario.sustained.slowdown.value",
+    *(f"scenario.multi_stream.{name}" for name in ("throughput", "work", "fairness")),
     "parity.cosine",
     "parity.max_abs",
     "parity_reason",

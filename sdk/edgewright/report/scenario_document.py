@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from .contract import Contract
 
 
@@ -91,9 +93,9 @@ class Sustained(Contract):
     """One launch over minutes.
 
     ``throttled_after_s`` is null with ``throttle_evidence`` when nothing slowed the device down; otherwise
-    ``throttled_by`` names the witness. ``slowdown`` is the steady state's median over the first minute's, or
-    null with ``slowdown_reason``; the steady state begins at ``steady_from_s``, and ``settled`` says whether
-    it lasted long enough to be called so.
+    ``throttled_by`` names the witness. ``slowdown`` is the steady state's median over the first minute's (the
+    first ``first_s``, a third of a shorter run), or null with ``slowdown_reason``; the steady state begins at
+    ``steady_from_s``, and ``settled`` says whether it lasted long enough to be called so.
     """
 
     minutes_asked: float
@@ -106,6 +108,7 @@ class Sustained(Contract):
     throttle_evidence: str
     resolution_s: float
     shifts: list[Shift]
+    first_s: float
     first_minute_ms: float | None
     steady_ms: float | None
     steady_from_s: float | None
@@ -158,11 +161,16 @@ class MultiStream(Contract):
 
 
 class Scenario(Contract):
-    """Which way the model was driven and what that showed, its essence in ``headline``."""
+    """Which way the model was driven and what that showed, its essence in ``headline``.
+
+    A single stream has nothing to add to its latencies. Otherwise, where there are no figures, ``reason``
+    says why.
+    """
 
     kind: str
-    headline: str
-    remarks: list[str]
+    headline: str | None = None
+    remarks: list[str] = Field(default=[])
+    reason: str | None = None
     paced: Paced | None = None
     sustained: Sustained | None = None
     batches: list[Batch] | None = None

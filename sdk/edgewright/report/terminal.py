@@ -51,7 +51,17 @@ def print_report(document: ReportDocument, stream: TextIO, *, width: int | None 
             _blocks(console, here)
         else:
             console.print(_table(here, console.width))
+        _scenarios(console, here)
         _reasons(console, here)
+
+
+def _scenarios(console: Console, shown: Sequence[RowView]) -> None:
+    for view in shown:
+        if view.scenario and view.row.scenario:
+            name = f"{_recipe(view)} in {_runtime(view)}, {view.row.scenario.kind}"
+            console.print(Text(f"{name}: {view.scenario}"))
+            for remark in view.scenario_remarks:
+                console.print(Text(f"  - {remark}"))
 
 
 def _headline(console: Console, headline: Headline) -> None:

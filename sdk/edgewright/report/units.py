@@ -48,3 +48,8 @@ def ratio(factor: float) -> str:
 def score(value: float) -> str:
     """A quality score: four decimals up to one, else four significant digits."""
     return f"{value:.4f}" if abs(value) <= 1 else significant(value, 4)
+
+
+def rate(per_second: float) -> str:
+    """How often a second, such as ``1,250/s``."""
+    return f"{significant(per_second)}/s"

@@ -52,6 +52,17 @@ class RowView:
         return self.row.verdict.evidence if self.row.verdict else [self.row.reason or ""]
 
     @property
+    def scenario(self) -> str:
+        """What the scenario showed or why that is not known; empty for a single stream."""
+        found = self.row.scenario
+        return (found.headline or found.reason or "") if found else ""
+
+    @property
+    def scenario_remarks(self) -> Sequence[str]:
+        """The same in detail."""
+        return self.row.scenario.remarks if self.row.scenario else []
+
+    @property
     def memory_parts(self) -> Sequence[tuple[str, str]]:
         """The model's own memory and what else was counted: a name, and the figure or why there is none."""
         found = self.row.memory_bytes

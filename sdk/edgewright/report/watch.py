@@ -7,8 +7,9 @@ nothing, that is said: silence is no certificate.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
-from edgewright_agent.protocol import Environment, RunResult
+from edgewright_agent.protocol import Environment
 
 from .finding import Finding, Status
 
@@ -29,12 +30,37 @@ _FLAGS = {
 }
 
 
-def watch(launches: Sequence[RunResult], *, slowed: Sequence[bool]) -> Iterator[Finding]:
+class Watched(Protocol):
+    """What has readings of the device's state."""
+
+    @property
+    def environment(self) -> Sequence[Environment]:
+        """In any order."""
+
+
+def flag_rose(key: str, before: int, now: int) -> bool:
+    """Whether a flag or counter tells of something that happened between two readings."""
+    return now > before and (before <= 0 or key.partition(":")[0] in ("since-boot", "count"))
+
+
+def flag_is_up(key: str, value: int) -> bool:
+    """Whether a flag that tells of the moment alone is up."""
+    return value > 0 and key.partition(":")[0] in ("now", "level")
+
+
+def processor_khz(state: Environment) -> int:
+    """The fastest processor core's clock; 0 where the device does not tell."""
+    return _fastest(state, graphics=False)
+
+
+def watch(launches: Sequence[Watched], *, slowed: Sequence[bool], is_busy: bool = True) -> Iterator[Finding]:
     """Findings over all launches.
 
     Args:
-        launches: with at least one reading of the environment before and one after each.
+        launches: with at least one reading of the environment before and one after each; those between are
+            from while it was timed.
         slowed: per launch, whether its latencies rose from its beginning to its end.
+        is_busy: whether the device works without a pause while it is timed, so that its clock does not idle.
     """
     for number, (launch, slower) in enumerate(zip(launches, slowed, strict=True), start=1):
         states = sorted(launch.environment, key=lambda state: state.t_ns)
@@ -45,7 +71,7 @@ def watch(launches: Sequence[RunResult], *, slowed: Sequence[bool]) -> Iterator[
                 f"{where}the device's state was read {len(states)} times, so a change of it was not seen",
             )
             continue
-        for finding in (*_lost(states), *_flags(states), *_clock(states, slower)):
+        for finding in (*_lost(states), *_flags(states), *_clock(states, slower, is_busy)):
             yield Finding(finding.status, where + finding.sentence)
     yield from _summary([state for launch in launches for state in launch.environment])
 
@@ -80,11 +106,11 @@ def _words(name: str) -> str:
     return name.replace("-", " ")
 
 
-def _clock(states: Sequence[Environment], slower: bool) -> Iterator[Finding]:
+def _clock(states: Sequence[Environment], slower: bool, is_busy: bool) -> Iterator[Finding]:
     """A lowered clock, judged by the fastest core at each reading since idle cores say nothing.
 
-    The last reading is taken when the work is over. It counts under a governor that does not idle, or
-    when the latencies rose as well; readings under load always count.
+    Readings under load always count, among themselves. Those before and after the work count under a
+    governor that does not idle, or when the latencies rose as well.
     """
     governors = sorted({governor for state in states for governor in state.governor.values()})
     steady = bool(governors) and _STEADY_GOVERNORS.issuperset(governors)
@@ -92,15 +118,16 @@ def _clock(states: Sequence[Environment], slower: bool) -> Iterator[Finding]:
         peaks = [_fastest(state, graphics) for state in states]
         if not all(peaks):
             continue
-        counted = peaks if steady or slower else peaks[:-1]
-        highest, lowest = _largest_fall(counted)
+        counted = peaks if steady or slower else peaks[1:-1] if is_busy else []
+        highest, lowest = _largest_fall(counted) if counted else (0, 0)
         if lowest < (1 - FREQUENCY_DROP) * highest:
             yield Finding("throttled", f"the {label} fell from {_mhz(highest)} to {_mhz(lowest)}")
-        elif peaks[-1] < (1 - FREQUENCY_DROP) * peaks[0]:
+        elif min(peaks[1:]) < (1 - FREQUENCY_DROP) * peaks[0]:
             governor = f"under governor {'/'.join(governors)}" if governors else "under an unknown governor"
+            during = f", {_mhz(min(peaks[1:-1]))} at least during" if len(peaks) > 2 else ""
             yield Finding(
                 None,
-                f"the {label} read {_mhz(peaks[0])} before and {_mhz(peaks[-1])} after the run; "
+                f"the {label} read {_mhz(peaks[0])} before{during} and {_mhz(peaks[-1])} after the run; "
                 f"{governor} that may be mere idling, for the latencies did not rise",
             )
 
@@ -124,14 +151,16 @@ def _mhz(khz: int) -> str:
 
 
 def _lost(states: Sequence[Environment]) -> Iterator[Finding]:
-    """A reading that was there before and is gone after: from then on nobody watched."""
+    """A reading that was there before and is gone later: from then on nobody watched."""
     for label, read in _READINGS.items():
-        gone = sorted(set(read(states[0])) - set(read(states[-1])))
-        if gone:
-            yield Finding(
-                "perturbed",
-                f"{label} {', '.join(gone[:3])} could be read before the run but not after it",
-            )
+        had = set(read(states[0]))
+        gone = sorted(had - set(read(states[-1])))
+        always = had.intersection(*map(read, states))
+        missed = sorted(had - set(gone) - always)
+        for names, when in ((gone, "not after it"), (missed, "not all through it")):
+            if names:
+                listed = ", ".join(names[:3])
+                yield Finding("perturbed", f"{label} {listed} could be read before the run but {when}")
 
 
 def _summary(states: Sequence[Environment]) -> Iterator[Finding]:

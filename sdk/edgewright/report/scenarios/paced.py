@@ -81,8 +81,10 @@ def paced(
     ended = next((ended for *_, ended in launches if ended), "")
     keeps_up = not ended and utilization < 1.0
     idle_gap = median_ratio(_gaps(each, references)) if keeps_up else None
+    service = spread(whole.service)
+    assert service is not None  # every launch has arrivals
     woken = whole.wakeup[whole.wakeup >= 0]
-    back_to_back = np.concatenate([part for pair in references for part in pair]) if references else None
+    back_to_back = np.concatenate([part for pair in references for part in pair] or [integers(())])
     return Paced(
         rate_hz=round(1e9 / pace.period_ns, 6),
         deadline_ms=milli(pace.deadline_ns),
@@ -100,11 +102,9 @@ def paced(
         response_ms=spread(whole.response) if keeps_up else None,
         queueing_ms=spread(whole.queueing) if keeps_up else None,
         response_reason=None if keeps_up else _SLOWER,
-        service_ms=_certain(spread(whole.service)),
+        service_ms=service,
         wakeup_ms=spread(woken),
-        back_to_back_ms=milli(float(np.median(back_to_back)))
-        if back_to_back is not None and back_to_back.size
-        else None,
+        back_to_back_ms=milli(float(np.median(back_to_back))) if back_to_back.size else None,
         idle_gap=idle_gap,
         idle_gap_reason=None if idle_gap else _no_gap(keeps_up, references),
     )
@@ -129,36 +129,37 @@ def headline(figures: Paced) -> str:
     if not figures.keeps_up:
         service = figures.utilization * 1e3 / figures.rate_hz
         return (
-            f"cannot keep up with {asked}: an inference takes {milliseconds(service)} on average, arrivals come "
-            f"every {milliseconds(1e3 / figures.rate_hz)}"
+            f"cannot keep up with {asked}: an inference takes {milliseconds(service)} on average, "
+            f"arrivals come every {milliseconds(1e3 / figures.rate_hz)}"
         )
     response = figures.response_ms.p90 if figures.response_ms else None
     parts = [
-        f"{asked}: {figures.misses:,} of {figures.arrivals:,} deadlines of {milliseconds(figures.deadline_ms)} "
-        f"missed (at most {figures.miss_rate_high:.2%} with 97.5 % confidence)"
+        f"{asked}: {figures.misses:,} of {figures.arrivals:,} deadlines of "
+        f"{milliseconds(figures.deadline_ms)} missed (at most {figures.miss_rate_high:.2%} with "
+        "97.5 % confidence)"
     ]
     if response is not None:
         parts.append(f"response p90 {milliseconds(response)}")
     if figures.idle_gap:
-        parts.append(f"{figures.idle_gap.value:.2f} times as slow as back to back")
+        parts.append(f"service {figures.idle_gap.value:.2f} times that of back to back")
     return ", ".join(parts)
 
 
 def remarks(figures: Paced) -> list[str]:
     """What else a reader should know."""
     found = [figures.ended] if figures.ended else []
-    if figures.misses_by_wakeup:
+    if figures.keeps_up and figures.misses_by_wakeup:
         found.append(
-            f"{figures.misses_by_wakeup:,} of the {figures.misses:,} misses were due to the process being woken "
-            "late, not to the model"
+            f"{figures.misses_by_wakeup:,} of the {figures.misses:,} misses were due to the process being "
+            "woken late, not to the model"
         )
     if figures.keeps_up and figures.utilization > 0.8:
-        found.append(f"the model is busy {figures.utilization:.0%} of the time: little is left for anything else")
+        found.append(f"the model is busy {figures.utilization:.0%} of the time")
     rates = figures.launch_miss_rates
     if len(rates) > 1 and max(rates) > 2 * min(rates) + 0.01:
         found.append(
-            f"launches missed from {min(rates):.2%} to {max(rates):.2%}: misses come together, and the interval "
-            "of their rate is too narrow"
+            f"launches missed from {min(rates):.2%} to {max(rates):.2%}: misses come together, and the "
+            "interval of their rate is too narrow"
         )
     return found
 
@@ -181,9 +182,7 @@ def _by_wakeup(arrivals: Arrivals, deadline_ns: int) -> int:
     # an arrival that waited in line inherits the lateness of the one that began its busy period
     busy = np.maximum.accumulate(np.where(arrivals.wakeup >= 0, np.arange(late.size), 0))
     return int(
-        np.count_nonzero(
-            (arrivals.response > deadline_ns) & (arrivals.response - late[busy] <= deadline_ns)
-        )
+        np.count_nonzero((arrivals.response > deadline_ns) & (arrivals.response - late[busy] <= deadline_ns))
     )
 
 
@@ -198,8 +197,3 @@ def _no_gap(keeps_up: bool, references: Sequence[tuple[Nanoseconds, Nanoseconds]
     if not keeps_up:
         return "the model never idled"
     return "no inference was timed back to back" if not references else "no inference came after idling"
-
-
-def _certain[T](value: T | None) -> T:
-    assert value is not None
-    return value

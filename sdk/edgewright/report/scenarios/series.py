@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edgewright.report.scenario_document import Ratio, Spread
 from edgewright.report.stats import INTERVAL_CONFIDENCE, RESAMPLES, Nanoseconds, ms, percentile
-from edgewright_agent.protocol import Starts
+from edgewright_agent.protocol import RunResult, Starts
 
 Reals = npt.NDArray[np.float64]
 
@@ -20,6 +20,14 @@ _LONGEST_NS = 3e17
 def integers(samples: Sequence[int]) -> Nanoseconds:
     """Raw samples as an array."""
     return np.asarray(samples, dtype=np.int64)
+
+
+def starts_of(launch: RunResult) -> Starts | None:
+    """When the latencies of a launch began; None in scenarios that do not keep it."""
+    run = launch.scenario
+    if run is None:
+        return None
+    return run.paced.starts if run.paced else run.sustained.starts if run.sustained else None
 
 
 def start_times(starts: Starts, latency_ns: Nanoseconds) -> Nanoseconds:
