@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
+import os
+import subprocess
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -14,14 +14,12 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from tests.devices import require
 from tests.devices.quick_command import QuickCommand
 from tests.models import onnx_zoo, tflite_zoo
 from tests.models.tflite_zoo import FC, Graph, Op, Tensor, pack
 
-from edgewright_agent.feeds import Feeds
-from edgewright_agent.protocol import Execution
-from edgewright_agent.runtimes import import_runtime
-
+ROOT = Path(__file__).resolve().parents[2]
 Model = onnx.ModelProto | bytes
 
 WORKLOAD = """
@@ -150,7 +148,8 @@ def test_offline_on_a_dynamic_first_axis(make: Callable[[], Model], quick: Quick
     found = row(quick, name, "--scenario", "offline", "--batch", "1,4,16", "--shape", ROW[make])
     batches = {batch["batch"]: batch for batch in found["scenario"]["batches"]}
     assert set(batches) == {1, 4, 16} and all(b["reason"] is None for b in batches.values())
-    assert batches[16]["gain"] > batches[1]["gain"] == 1.0
+    assert batches[1]["gain"] == 1.0
+    assert batches[16]["gain"] == pytest.approx(batches[16]["throughput"] / batches[1]["throughput"])
     assert found["latency_ms"]["count"] == batches[1]["latency_ms"]["count"]
     assert found["energy_mj"] is None
 
@@ -207,7 +206,7 @@ def test_a_workload_is_exported_for_every_batch(
     (found,) = json.loads((quick.folder / "out.json").read_text(encoding="utf-8"))["rows"]
     one, eight = found["scenario"]["batches"]
     assert one["throughput"] and eight["throughput"], found["scenario"]
-    assert eight["gain"] > 1 and found["notes"] == []
+    assert found["notes"] == []
 
 
 def test_a_plan_names_its_scenario(quick: QuickCommand) -> None:
@@ -259,36 +258,50 @@ def slow_onnx() -> onnx.ModelProto:
     )
 
 
+#: Counts how often another thread runs in the middle thirds of five inferences.
+TICKS = """
+import sys, threading, time
+from edgewright_agent.feeds import Feeds
+from edgewright_agent.protocol import Execution
+from edgewright_agent.runtimes import import_runtime
+name, path = sys.argv[1:]
+session = import_runtime(name).load(path, Execution(name), Feeds())
+session.bind(Feeds().complete(session.inputs, 0))
+session.invoke()
+moments, over = [], threading.Event()
+def tick():
+    while not over.wait(0.0005):
+        moments.append(time.monotonic())
+thread = threading.Thread(target=tick)
+thread.start()
+ticks = 0
+for _ in range(5):
+    begin = time.monotonic()
+    session.invoke()
+    end = time.monotonic()
+    third = (end - begin) / 3
+    ticks += sum(begin + third < moment < end - third for moment in list(moments))
+over.set()
+thread.join()
+print(ticks)
+"""
+
+
 @pytest.mark.parametrize(
     ("make", "name"),
     [(slow_onnx, "onnxruntime"), (slow_tflite, "ai-edge-litert"), (slow_tflite, "tflite-runtime")],
 )
 def test_python_goes_on_while_a_runtime_infers(make: Callable[[], Model], name: str, tmp_path: Path) -> None:
     """What multi-stream rests on: threads are enough, since the runtimes release the interpreter's lock."""
-    if name == "tflite-runtime":
-        pytest.importorskip("tflite_runtime", exc_type=ImportError)
-    execution = Execution(name)
-    session = import_runtime(name).load(str(tmp_path / save(make(), tmp_path, "slow")), execution, Feeds())
-    session.bind(Feeds().complete(session.inputs, 0))
-    session.invoke()
-    moments: list[float] = []
-    over = threading.Event()
-
-    def tick() -> None:
-        while not over.wait(0.0005):
-            moments.append(time.monotonic())
-
-    thread = threading.Thread(target=tick)
-    thread.start()
-    try:
-        inside = 0
-        for _ in range(5):
-            begin = time.monotonic()
-            session.invoke()
-            end = time.monotonic()
-            third = (end - begin) / 3
-            inside += sum(begin + third < moment < end - third for moment in list(moments))
-    finally:
-        over.set()
-        thread.join()
-    assert inside >= 3, f"{inside} ticks in the middle of five inferences"
+    python = ROOT / "build/envs" / name / "bin/python"
+    require(python.exists(), f"{python.relative_to(ROOT)} is missing: make test sets it up")
+    path = tmp_path / save(make(), tmp_path, "slow")
+    done = subprocess.run(
+        [str(python), "-c", TICKS, name, str(path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "agent"), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert int(done.stdout) >= 3
