@@ -8,6 +8,7 @@ again in the same way while its effort allows, and then reported as it is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from edgewright.artifact import Quality
@@ -52,6 +53,7 @@ class Trial:
         self._earlier: list[Measured] = []
         self._quality: Quality | None = None
         self._error: EdgewrightError | None = None
+        self._notes: tuple[str, ...] = ()
 
     @property
     def has_ended(self) -> bool:
@@ -78,20 +80,24 @@ class Trial:
         watcher.done()
 
     def start_again(self) -> None:
-        """Put aside what was measured."""
+        """Put aside what was measured; a note will say why."""
+        judged = verdict(self.row())
+        if judged is not None:
+            self._notes += (f"measured again: the first time it was {judged.status}",)
         self._earlier.append(self._measured())
         self._launches = []
 
     def row(self) -> Row:
         """The row as things stand."""
         outcome: Outcome = outcome_of(self._error) if self._error else self._measured()
-        return self._ready.row(
+        row = self._ready.row(
             outcome,
             self._settings,
             quality=self._quality or self._ready.artifact.quality,
             providers=self._settings.asked.order(self._ready.cell.runtime, self._bench.profile),
             earlier=tuple(self._earlier),
         )
+        return replace(row, notes=row.notes + self._notes)
 
     def _measured(self) -> Measured:
         return Measured(tuple(self._launches), self._bench.facts)

@@ -38,6 +38,7 @@ def row_to_json(row: Row) -> str:
             "notes": row.notes,
             "providers": row.providers,
             "scenario": row.scenario,
+            "earlier": [_encode_outcome(measured) for measured in row.earlier],
         },
         separators=(",", ":"),
     )
@@ -63,6 +64,7 @@ def row_from_json(text: str) -> Row:
             notes=_TEXTS.validate_python(data["notes"]),
             providers=_TEXTS.validate_python(data["providers"]),
             scenario=str(data.get("scenario", "single-stream")),
+            earlier=tuple(_decode_measured(item) for item in data.get("earlier", ())),
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"row lacks {error}") from None
@@ -87,16 +89,18 @@ def _decode_outcome(data: dict[str, Any]) -> Outcome:
     fields = dict(data)
     match fields.pop("kind"):
         case "measured":
-            launches = tuple(
-                decode(RunResult, item, f"launch {i}") for i, item in enumerate(fields["launches"])
-            )
-            return Measured(launches, decode(Device, fields["device"]))
+            return _decode_measured(fields)
         case "failed":
             return _host(Failed, fields)
         case "skipped":
             return _host(Skipped, fields)
         case kind:
             raise ValueError(f"unknown outcome {kind!r}")
+
+
+def _decode_measured(fields: dict[str, Any]) -> Measured:
+    launches = tuple(decode(RunResult, item, f"launch {i}") for i, item in enumerate(fields["launches"]))
+    return Measured(launches, decode(Device, fields["device"]))
 
 
 def _host(kind: type[T], data: Any) -> T:
