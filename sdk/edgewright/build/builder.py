@@ -1,0 +1,313 @@
+"""Making what the cache does not have: load, compress, export, check, judge."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib
+import os
+import tempfile
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgewright.artifact import ExportParity, Quality, sha256_file
+from edgewright.boundary import foreign
+from edgewright.cache import Cache, Record
+from edgewright.compress import FileJob
+from edgewright.errors import (
+    CompressionError,
+    ConfigError,
+    ExportError,
+    InvalidInput,
+    InvalidModel,
+    ModelRejected,
+)
+from edgewright.export import Request, exporter
+from edgewright.parity import compare
+from edgewright.recipe import Recipe, find_technique
+from edgewright.tensorfile import read_arrays, write_arrays
+from edgewright.workload import Array, Workload
+from edgewright.workload_check import torch_outputs
+from edgewright.workloads import LoadedWorkload, WorkloadSource, load_workload, seed_everything
+
+if TYPE_CHECKING:
+    import torch
+
+    from edgewright.reference import ReferenceRun
+
+    from . import Plan, Progress, Runner
+
+#: Torch's seeds and the descriptors that :mod:`edgewright.boundary` takes are the process's: one at a time.
+_BUILDING = threading.RLock()
+
+
+def build_record(
+    plan: Plan, store: Cache, key: str, *, progress: Progress | None, runner: Runner | None
+) -> Record:
+    """Build what ``plan`` asks for and keep it under ``key``."""
+    if runner is None:
+        from edgewright.reference import reference_run
+
+        runner = reference_run
+    with _BUILDING:
+        held = store.find(key)  # another thread may have made it meanwhile
+        if held is not None:
+            return held
+        with tempfile.TemporaryDirectory(prefix="edgewright-build-") as folder:
+            return _Build(plan, store, Path(folder), progress or _silent, runner).make(key)
+
+
+def open_workload(source: WorkloadSource) -> Workload:
+    """The workload itself; the builds that follow share the load.
+
+    Raises:
+        ConfigError: it is not what it should be.
+    """
+    with _BUILDING:
+        return _session(source).workload
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
+class _Session:
+    """A loaded workload and what is worked out from it once: calibration arrays, torch's own score."""
+
+    def __init__(self, source: WorkloadSource) -> None:
+        self.loaded: LoadedWorkload = load_workload(source)
+        self.workload: Workload = self.loaded.workload
+
+    def holds(self) -> bool:
+        """Whether nothing that the workload read has changed since."""
+        return all(dependency.unchanged() for dependency in self.loaded.dependencies())
+
+    def of_batch(self, size: int) -> _Session:
+        """The same with every sample ``size`` times at once, and no score: a batch is not judged."""
+
+        def repeated(tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+            return tuple(tensor[:1].repeat_interleave(size, dim=0) for tensor in tensors)
+
+        made = copy.copy(self)
+        made.workload = replace(
+            self.workload,
+            example_inputs=repeated(self.workload.example_inputs),
+            calibration=tuple(map(repeated, self.workload.calibration)),
+            evaluate=None,
+        )
+        made.__dict__.pop("baseline", None)
+        return made
+
+    @functools.cached_property
+    def baseline(self) -> float | None:
+        """The torch model's own score, one sample at a time as on a device."""
+        import torch
+
+        evaluation = self.workload.evaluate
+        if evaluation is None:
+            return None
+        module = copy.deepcopy(self.workload.model).eval()
+        collected: list[list[Array]] = []
+        for sample in zip(*evaluation.inputs, strict=True):
+            tensors = tuple(torch.from_numpy(np.ascontiguousarray(value)[None]) for value in sample)
+            outputs = torch_outputs(module, tensors, str(self.loaded.source), own=True)
+            collected.append(list(outputs.values()))
+        return evaluation.score(tuple(np.concatenate(column) for column in zip(*collected, strict=True)))
+
+
+#: The workloads used last, so that the recipes of a plan share one load; torch modules are large, so few.
+_SESSIONS: dict[WorkloadSource, _Session] = {}
+_MAX_SESSIONS = 2
+_WAIT_POLICY = "OMP_WAIT_POLICY"
+
+
+def import_torch() -> None:
+    """Import torch so that its threads sleep, and do not spin, while they wait for each other.
+
+    GNU OpenMP reads its policy once, as it is loaded. Spinning threads on cores that something else uses too
+    made training a small network ten times slower (on two busy cores); sleeping ones did not.
+    """
+    before = os.environ.get(_WAIT_POLICY)
+    os.environ.setdefault(_WAIT_POLICY, "PASSIVE")
+    importlib.import_module("torch")
+    if before is None:
+        del os.environ[_WAIT_POLICY]
+
+
+def _session(source: WorkloadSource) -> _Session:
+    session = _SESSIONS.pop(source, None)
+    if session is None or not session.holds():
+        import_torch()
+        session = _Session(source)
+    _SESSIONS[source] = session
+    while len(_SESSIONS) > _MAX_SESSIONS:
+        del _SESSIONS[next(iter(_SESSIONS))]
+    return session
+
+
+class _Build:
+    """One cold build."""
+
+    def __init__(self, plan: Plan, store: Cache, folder: Path, progress: Progress, runner: Runner) -> None:
+        self._plan = plan
+        self._store = store
+        self._folder = folder
+        self._progress = progress
+        self._runner = runner
+        progress("loading the workload")
+        self._session = _session(plan.source)
+        if plan.batch:
+            self._session = self._session.of_batch(plan.batch)
+
+    def make(self, key: str) -> Record:
+        """All stages; the finished record is in the cache."""
+        recipe = self._plan.recipe
+        exported = self._exported()
+        model, notes = self._file_steps(self._store.path(exported, "model"), recipe, exported.notes)
+        self._progress("running the file on this host")
+        run = self._run(model, evaluate=True)
+        torch_says = read_arrays(self._store.path(exported, "torch"))
+        parity = compare(torch_says, run.outputs, recipe.tolerance, f"{recipe.name} ({self._plan.format})")
+        record = Record(
+            workload=self._session.workload.name,
+            files={"model": self._store.put(model), **self._recorded(run)},
+            dependencies=self._session.loaded.dependencies(),
+            notes=notes,
+            parity=parity,
+            quality=self._quality(run),
+        )
+        self._store.add(key, record)
+        return record
+
+    def _exported(self) -> Record:
+        """The file before file steps, from the cache or made now."""
+        key = self._plan.export_key()
+        held = self._store.find(key)
+        if held is not None:
+            return held
+        workload, recipe = self._session.workload, self._plan.recipe
+        module: torch.nn.Module = copy.deepcopy(workload.model).eval()
+        notes: list[str] = []
+        for step in recipe.model_steps:
+            self._progress(step.technique)
+            technique: Any = find_technique(step.technique)
+            seed_everything()
+            changed = technique.apply(module, workload, step.options)
+            module = changed.module.eval()
+            notes += changed.notes
+        self._progress(f"exporting to {self._plan.format}")
+        outputs = torch_outputs(module, workload.example_inputs, str(self._plan.source))
+        path = self._folder / f"exported.{self._plan.format}"
+        for parameter in module.parameters():
+            parameter.requires_grad_(False)
+        request = Request(module, workload.example_inputs, tuple(outputs))
+        notes += exporter(self._plan.format).export(request, path)
+        self._progress("comparing with torch")
+        parity = self._check_export(path, outputs, recipe)
+        torch_file = self._folder / "torch.npz"
+        write_arrays(torch_file, outputs)
+        record = Record(
+            workload=workload.name,
+            files={"model": self._store.put(path), "torch": self._store.put(torch_file)},
+            dependencies=self._session.loaded.dependencies(),
+            notes=tuple(notes),
+            parity=parity,
+        )
+        self._store.add(key, record)
+        return record
+
+    def _check_export(self, path: Path, outputs: Mapping[str, Array], recipe: Recipe) -> ExportParity:
+        run = self._run(path, evaluate=False)
+        return compare(outputs, run.outputs, recipe.export_tolerance, f"the {self._plan.format} export")
+
+    def _file_steps(
+        self, source: Path, recipe: Recipe, notes: tuple[str, ...]
+    ) -> tuple[Path, tuple[str, ...]]:
+        for number, step in enumerate(recipe.file_steps):
+            self._progress(step.technique)
+            technique: Any = find_technique(step.technique)
+            out = self._folder / f"step{number}.{self._plan.format}"
+            job = FileJob(source, out, self._plan.format, self._calibration(source), self._plan.profile)
+            seed_everything()
+            notes = (*notes, *technique.apply(job, step.options))
+            if sha256_file(out) == sha256_file(source):
+                raise CompressionError(f"{step.technique} changed nothing: the file is the same as before")
+            source = out
+        return source, notes
+
+    def _calibration(self, path: Path) -> tuple[tuple[Array, ...], ...]:
+        return tuple(self._as_file(path, sample) for sample in self._session.workload.calibration)
+
+    def _as_file(self, path: Path, tensors: tuple[torch.Tensor, ...]) -> tuple[Array, ...]:
+        """Tensors as the file's input types: a format may narrow 64-bit numbers."""
+        kinds = self._input_types(path)
+        return tuple(
+            np.ascontiguousarray(tensor.detach().cpu().numpy()).astype(kind, copy=False)
+            for tensor, kind in zip(tensors, kinds, strict=True)
+        )
+
+    def _input_types(self, path: Path) -> tuple[str, ...]:
+        kinds = exporter(self._plan.format).input_types(path)
+        if len(kinds) != len(self._session.workload.example_inputs):
+            raise ExportError(
+                f"the file has {len(kinds)} inputs, forward {len(self._session.workload.example_inputs)}"
+            )
+        return kinds
+
+    def _run(self, path: Path, *, evaluate: bool) -> ReferenceRun:
+        workload = self._session.workload
+        evaluation = None
+        if evaluate and workload.evaluate is not None:
+            pairs = zip(workload.evaluate.inputs, self._input_types(path), strict=True)
+            evaluation = [values.astype(kind, copy=False) for values, kind in pairs]
+        try:
+            return self._runner(
+                [path],
+                self._plan.format,
+                inputs=self._as_file(path, workload.example_inputs),
+                evaluation=evaluation,
+            )
+        except (InvalidModel, InvalidInput, ModelRejected) as error:
+            raise ExportError(f"the {self._plan.format} file does not run here: {error.message}") from error
+
+    def _recorded(self, run: ReferenceRun) -> dict[str, str]:
+        """The arrays that a device is fed with and held to, in the cache."""
+        arrays: dict[str, dict[str, Array]] = {"inputs": run.inputs, "expected": run.outputs}
+        evaluation = self._session.workload.evaluate
+        if evaluation is not None:
+            named = zip(run.input_specs, evaluation.inputs, strict=True)
+            arrays["evaluation"] = {
+                spec.name: values.astype(spec.dtype, copy=False) for spec, values in named
+            }
+        files = {}
+        for purpose, content in arrays.items():
+            path = self._folder / f"{purpose}.npz"
+            write_arrays(path, content)
+            files[purpose] = self._store.put(path)
+        return files
+
+    def _quality(self, run: ReferenceRun) -> Quality | None:
+        evaluation, baseline = self._session.workload.evaluate, self._session.baseline
+        if evaluation is None or baseline is None:
+            return None
+        self._progress(f"judging {evaluation.metric}")
+        return Quality(
+            metric=evaluation.metric,
+            value=_number(evaluation.score(tuple(run.evaluation.values())), self._plan.source),
+            baseline=_number(baseline, self._plan.source),
+            samples=len(evaluation.inputs[0]),
+            higher_is_better=evaluation.higher_is_better,
+        )
+
+
+def _number(score: object, source: WorkloadSource) -> float:
+    with foreign(ConfigError, f"{source}: score", silent=False):
+        value = float(score)  # type: ignore[arg-type]
+    if not np.isfinite(value):
+        raise ConfigError(f"{source}: score is {value}, not a number")
+    return value
