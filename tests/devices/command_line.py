@@ -25,10 +25,17 @@ class Edgewright:
 
     folder: Path
     before: tuple[str, ...] = ()
+    timeout_s: float = 120.0
 
     def __call__(self, *words: str, stdin: str = "") -> Answer:
         command = [*self.before, sys.executable, "-c", _MAIN, *words]
         done = subprocess.run(
-            command, input=stdin, capture_output=True, text=True, cwd=self.folder, timeout=120, check=False
+            command,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            timeout=self.timeout_s,
+            check=False,
         )
         return Answer(done.returncode, done.stdout, done.stderr)

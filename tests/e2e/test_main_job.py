@@ -38,10 +38,11 @@ workdir = "{server.folder}/{name}"
 
 
 @pytest.mark.alone
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1300)
 def test_a_plan_over_ssh_gives_every_cell_a_row(
-    tmp_path: Path, own_home: Path, make_sshd: Callable[..., Sshd], edgewright: Edgewright
+    tmp_path: Path, own_home: Path, make_sshd: Callable[..., Sshd]
 ) -> None:
+    edgewright = Edgewright(tmp_path, timeout_s=1200.0)
     server = make_sshd()
     boards = {"onnx-board": "onnxruntime", "litert-board": "ai-edge-litert", "old-board": "tflite-runtime"}
     (tmp_path / "farm.toml").write_text(
