@@ -35,6 +35,10 @@ def main() -> int:
         from . import pair_worker
 
         return pair_worker.main(arguments[0], int(arguments[1]))
+    if command == "pair-side":
+        from . import pair_side
+
+        return pair_side.main(arguments[0], int(arguments[1]))
     _emit({"event": "hello", "protocol": PROTOCOL_VERSION, "agent": __version__})
     try:
         _emit(_COMMANDS[command](root, arguments))
@@ -144,6 +148,7 @@ _COMMANDS = {
     "clock": _clock,
     "meter": _meter,
     "pair": _pair,
+    "pair-side": _pair,
     "pair-worker": _pair,
     "worker": _run,
 }

@@ -87,7 +87,7 @@ class Child:
             emit: called about twice a second with a progress event; when it raises, the worker is ended.
         """
         self._check_affinity()
-        oom_before = _oom_kills()
+        oom_before = oom_kills()
         reader, writer = os.pipe()
         process = subprocess.Popen(
             self._command(self._folder, writer),
@@ -98,7 +98,7 @@ class Child:
             cwd=self._folder,
             env=_environment(self._execution.threads),
             start_new_session=True,
-            preexec_fn=_before_exec(self._execution.affinity),
+            preexec_fn=before_exec(self._execution.affinity),
         )
         os.close(writer)
         try:
@@ -111,7 +111,7 @@ class Child:
                     stream.close()
         tail = (self._tails["stderr"] or self._tails["stdout"]).decode("utf-8", "replace").strip()
         last = " | ".join([line for line in tail.splitlines() if not line.startswith("INFO:")][-3:])
-        return Ending(process.returncode, stopped_for, _oom_kills() > oom_before, last, self._phase)
+        return Ending(process.returncode, stopped_for, oom_kills() > oom_before, last, self._phase)
 
     def _check_affinity(self) -> None:
         here = os.sched_getaffinity(0)
@@ -175,7 +175,7 @@ class Child:
         limit = self._limits.memory_bytes
         if not limit:
             return ""
-        resident = _resident_bytes(pid)
+        resident = resident_bytes(pid)
         if resident is None or resident <= limit:
             return ""
         return f"the worker's {resident} resident bytes exceeded the limit of {limit} and it was stopped"
@@ -190,7 +190,7 @@ def _environment(threads: int) -> Dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 
 
-def _before_exec(affinity: "tuple[int, ...]") -> Callable[[], None]:
+def before_exec(affinity: "tuple[int, ...]") -> Callable[[], None]:
     """Runs in the child before it becomes the worker: dies with its parent, dumps no core, is pinned."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
 
@@ -210,7 +210,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def _oom_kills() -> int:
+def oom_kills() -> int:
     """How many processes the kernel has killed for memory since boot; 0 where it does not tell."""
     try:
         with open("/proc/vmstat", encoding="ascii") as stream:
@@ -222,9 +222,10 @@ def _oom_kills() -> int:
     return 0
 
 
-def _resident_bytes(pid: int) -> Optional[int]:
+def resident_bytes(pid: int) -> Optional[int]:
+    """A process's resident memory; None when it has just ended."""
     try:
         with open(f"/proc/{pid}/statm", encoding="ascii") as stream:
             return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
-        return None  # it has just ended
+        return None

@@ -10,3 +10,7 @@ class AgentFailure(Exception):
         super().__init__(message)
         assert code in ERROR_CODES, code
         self.error = AgentError(code=code, message=" ".join(message.split()), mend=mend)
+
+    def of(self, name: str) -> "AgentFailure":
+        """The same, with the name of what failed in front."""
+        return AgentFailure(self.error.code, f"{name}: {self.error.message}", self.error.mend)

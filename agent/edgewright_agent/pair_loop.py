@@ -1,86 +1,122 @@
-"""The loop in which two models take turns: inferences, clock reads, and nothing else."""
+"""Taking turns: whose block is next, and the loop of one block: inferences and clock reads, nothing else."""
 
 import gc
 import random
 import time
 from array import array
-from dataclasses import dataclass
-from typing import Callable, List
+from contextlib import contextmanager
+from typing import Callable, Dict, Iterator, List, Protocol, Tuple
 
 from .codec import Samples
 from .protocol_pair import PairPlan
 
-Invoke = Callable[[], object]
-
 ROUNDS = ("ABBA", "BAAB")
-#: There is room for so many rounds however fast the models are.
+#: A side has room for the blocks of so many rounds however fast it is.
 _ROUNDS_AT_LEAST = 8
 
 
-@dataclass(frozen=True)
-class Turns:
-    """See :class:`~edgewright_agent.protocol_pair.PairLaunch`."""
+class Player(Protocol):
+    """One of the two."""
 
-    order: str
-    counts: Samples
-    latency_ns: Samples
+    def warm_up(self) -> None:
+        """Run for a while without keeping a time."""
+
+    def block(self) -> int:
+        """Run one block; how many inferences it held."""
 
 
-def take_turns(a: Invoke, b: Invoke, plan: PairPlan, seed: int) -> Turns:
-    """Warm both up, then run them by turns.
+class Blocks:
+    """A model's inferences, in blocks, kept in an array that was allocated and touched beforehand."""
 
-    The order within a round is drawn at random, so that no rhythm of the device or its other work can
-    fall in with it. It ends when the samples of another round might not fit.
-    """
-    for invoke in (a, b):
-        _warm_up(invoke, plan.warmup_ns)
-    rng = random.Random(seed)
-    into = array("q", bytes(8 * plan.max_count))
-    most = max(1, plan.max_count // _ROUNDS_AT_LEAST // 4)
-    order: List[str] = []
-    ends: List[int] = []
-    filled = 0
-    clock = time.perf_counter_ns
+    def __init__(self, invoke: Callable[[], object], plan: PairPlan) -> None:
+        self._invoke = invoke
+        self._plan = plan
+        self._most = most_of_block(plan)
+        self._into = array("q", bytes(8 * room_of_side(plan)))
+        self._filled = 0
+
+    @property
+    def latency_ns(self) -> Samples:
+        """All inferences so far."""
+        return Samples(self._into[: self._filled])
+
+    def warm_up(self) -> None:
+        """Run for as long as the plan says, once at least."""
+        until = time.perf_counter_ns() + self._plan.warmup_ns
+        while True:
+            self._invoke()
+            if time.perf_counter_ns() >= until:
+                return
+
+    def block(self) -> int:
+        """Time inferences back to back, one at least and :func:`most_of_block` at most."""
+        invoke, clock, into = self._invoke, time.perf_counter_ns, self._into
+        at, full = self._filled, self._filled + self._most
+        start = clock()
+        until = start + self._plan.block_ns
+        while True:
+            invoke()
+            end = clock()
+            into[at] = end - start
+            at += 1
+            if end >= until or at == full:
+                break
+            start = clock()
+        count, self._filled = at - self._filled, at
+        return count
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Without the garbage collector, which would run within some inference."""
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
-        begin = clock()
-        while True:
-            turns = rng.choice(ROUNDS)
-            for turn in turns:
-                filled = _block(a if turn == "A" else b, plan.block_ns, into, filled, most)
-                ends.append(filled)
-            order.append(turns)
-            elapsed = clock() - begin
-            enough = elapsed >= plan.duration_ns and len(order) >= plan.min_rounds
-            if enough or elapsed >= plan.longest_ns or filled + 4 * most > len(into):
-                break
+        yield
     finally:
         if was_enabled:
             gc.enable()
-    counts = [end - start for start, end in zip([0, *ends], ends)]
-    return Turns("".join(order), Samples(counts), Samples(into[: ends[-1]]))
 
 
-def _warm_up(invoke: Invoke, duration_ns: int) -> None:
-    until = time.perf_counter_ns() + duration_ns
+def room_of_side(plan: PairPlan) -> int:
+    """How many inferences a side can keep."""
+    return max(2 * _ROUNDS_AT_LEAST, plan.max_count // 2)
+
+
+def most_of_block(plan: PairPlan) -> int:
+    """How many inferences a block holds at most."""
+    return room_of_side(plan) // (2 * _ROUNDS_AT_LEAST)
+
+
+def take_turns(players: Dict[str, Player], plan: PairPlan, seed: str) -> Tuple[str, List[int]]:
+    """Warm both up, then let them run by turns: the order of the blocks, and the inferences in each.
+
+    Of every two rounds one goes either way, and which one first is drawn at random, so that no rhythm of the
+    device or its other work can fall in with them. It ends when the samples of another round might not fit.
+
+    Args:
+        players: ``A`` and ``B``, the one that is warmed up first coming first.
+        plan: for how long.
+        seed: of the order.
+    """
+    for player in players.values():
+        player.warm_up()
+    rng = random.Random(seed)
+    room, most = room_of_side(plan), most_of_block(plan)
+    order, counts = "", []
+    filled = dict.fromkeys(players, 0)
+    turns = ROUNDS[0]
+    begin = time.perf_counter_ns()
     while True:
-        invoke()
-        if time.perf_counter_ns() >= until:
-            return
-
-
-def _block(invoke: Invoke, duration_ns: int, into: "array[int]", at: int, most: int) -> int:
-    """Time inferences back to back, one at least and ``most`` at most; the place after the last one."""
-    clock, full = time.perf_counter_ns, at + most
-    start = clock()
-    until = start + duration_ns
-    while True:
-        invoke()
-        end = clock()
-        into[at] = end - start
-        at += 1
-        if end >= until or at == full:
-            return at
-        start = clock()
+        done = len(order) // 4
+        turns = ROUNDS[1 - ROUNDS.index(turns)] if done % 2 else rng.choice(ROUNDS)
+        for turn in turns:
+            count = players[turn].block()
+            filled[turn] += count
+            counts.append(count)
+        order += turns
+        elapsed = time.perf_counter_ns() - begin
+        enough = elapsed >= plan.duration_ns and done + 1 >= plan.min_rounds
+        if enough or elapsed >= plan.longest_ns or max(filled.values()) + 2 * most > room:
+            return order, counts

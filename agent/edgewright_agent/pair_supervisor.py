@@ -11,12 +11,11 @@ from .child import Child, Ending, worker_command
 from .failure import AgentFailure
 from .files import Store, write_json
 from .layout import laid_out
-from .pair_worker import REQUEST, PairReport, PairRequest, sides
+from .pair_worker import REPORT, REQUEST, PairReport, PairRequest, sides
 from .protocol import Job, decode, encode
 from .protocol_pair import PairJob, PairLaunch, PairResult
 from .sensors.environment import read_environment
 from .supervisor import RESULT, Emit, hold, timing_of
-from .worker import REPORT
 
 
 def run(job: PairJob, store: Store, emit: Emit) -> PairResult:

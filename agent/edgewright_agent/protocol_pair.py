@@ -1,8 +1,8 @@
 """Two models timed against each other: what is asked for, and what was seen.
 
 The request is a :class:`PairJob` on standard input, the answer an event ``pair`` with a :class:`PairResult`.
-Each launch is a fresh process that holds both models and lets them take turns, block by block, so that
-whatever slows the device down slows both alike.
+Within each launch the models take turns, block by block, so that whatever slows the device down slows both
+alike; every launch is in fresh processes.
 """
 
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class PairPlan:
     """How often and how long.
 
     Attributes:
-        launches: fresh processes, fewer when ``budget_ns`` runs out; none begins that would outlast it.
-        first: the number of the first of them among all launches of the comparison. Odd ones load B first.
+        launches: how many, fewer when ``budget_ns`` runs out; none begins that would outlast it.
+        first: the number of the first of them among all launches of the comparison. Odd ones start B first.
         block_ns: a model is run for so long, and once at least, before it is the other's turn.
-        duration_ns, min_rounds: both minima hold; a round is four blocks, A B B A or B A A B by the seed.
+        duration_ns, min_rounds: both minima hold; a round is four blocks, A B B A or B A A B at random.
         longest_ns, max_count: either ends a launch at the end of a round, however few there were.
     """
 
@@ -54,7 +54,7 @@ class PairSide:
 
 @dataclass(frozen=True)
 class PairLaunch:
-    """One fresh process.
+    """One launch, in fresh processes.
 
     ``order`` says whose block it was, ``A`` or ``B`` each, four a round; ``counts`` how many inferences the
     block held; ``latency_ns`` are all inferences in the order they ran.

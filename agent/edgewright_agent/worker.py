@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, List, Optional, Sequence, TextIO, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from . import arrays, memory, parity, timing
 from .energy_pass import energy_pass
@@ -16,6 +16,7 @@ from .failure import AgentFailure
 from .feeds import Feeds
 from .feeds import describe as describe_input
 from .files import describe, write_json
+from .phases import Phases
 from .protocol import (
     AgentError,
     FileRef,
@@ -64,18 +65,6 @@ class Observed:
     scenario: Optional[ScenarioRun] = None
     kernel_before: Optional[KernelRun] = None
     kernel_after: Optional[KernelRun] = None
-
-
-class Phases:
-    """Tells the parent which phase begins, one JSON line each."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def enter(self, name: str) -> None:
-        """Announce a phase; the parent starts and stops its sampler on these."""
-        self._stream.write(json.dumps({"event": "phase", "name": name}) + "\n")
-        self._stream.flush()
 
 
 def main(folder: str, event_fd: int) -> int:

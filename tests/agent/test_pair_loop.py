@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-import pytest
-
-from edgewright_agent.pair_loop import ROUNDS, Turns, take_turns
+from edgewright_agent.pair_loop import ROUNDS, Blocks, most_of_block, room_of_side, take_turns
 from edgewright_agent.protocol_pair import PairPlan
 
 PLAN = PairPlan(
@@ -23,8 +20,23 @@ PLAN = PairPlan(
 )
 
 
-def take(plan: PairPlan = PLAN, seed: int = 0, a_ns: int = 20_000, b_ns: int = 20_000) -> tuple[Turns, str]:
-    """The turns, and whose inference each was."""
+@dataclass(frozen=True)
+class Played:
+    """The turns of two models in this process, and whose inference each was."""
+
+    order: str
+    counts: list[int]
+    seen: str
+    latency_ns: dict[str, list[int]]
+
+    @property
+    def rounds(self) -> list[str]:
+        return [self.order[at : at + 4] for at in range(0, len(self.order), 4)]
+
+
+def play(
+    plan: PairPlan = PLAN, seed: str = "", a_ns: int = 20_000, b_ns: int = 20_000, first: str = "A"
+) -> Played:
     seen: list[str] = []
 
     def model(name: str, takes_ns: int) -> Callable[[], None]:
@@ -36,54 +48,56 @@ def take(plan: PairPlan = PLAN, seed: int = 0, a_ns: int = 20_000, b_ns: int = 2
 
         return invoke
 
-    return take_turns(model("A", a_ns), model("B", b_ns), plan, seed), "".join(seen)
-
-
-def rounds(turns: Turns) -> list[str]:
-    return [turns.order[at : at + 4] for at in range(0, len(turns.order), 4)]
+    takes = {"A": a_ns, "B": b_ns}
+    blocks = {name: Blocks(model(name, takes[name]), plan) for name in sorted("AB", key=lambda n: n != first)}
+    order, counts = take_turns(dict(blocks), plan, seed)
+    return Played(order, counts, "".join(seen), {name: list(one.latency_ns) for name, one in blocks.items()})
 
 
 def test_every_inference_is_timed_in_its_block() -> None:
-    turns, seen = take()
-    assert set(rounds(turns)) == set(ROUNDS)
-    expected = "".join(turn * count for turn, count in zip(turns.order, turns.counts, strict=True))
-    assert seen == "AB" + expected  # the warm-up comes first
-    assert len(turns.latency_ns) == sum(turns.counts)
-    assert min(turns.latency_ns) >= 20_000
-    assert sum(turns.latency_ns) >= PLAN.duration_ns / 2
+    found = play()
+    assert set(found.rounds) == set(ROUNDS)
+    expected = "".join(turn * count for turn, count in zip(found.order, found.counts, strict=True))
+    assert found.seen == "AB" + expected  # the warm-up comes first
+    for side, samples in found.latency_ns.items():
+        assert len(samples) == sum(c for t, c in zip(found.order, found.counts, strict=True) if t == side)
+        assert min(samples) >= 20_000
+    assert sum(map(sum, found.latency_ns.values())) >= PLAN.duration_ns / 2
+
+
+def test_the_one_that_is_loaded_first_is_warmed_up_first() -> None:
+    assert play(first="B").seen[:2] == "BA"
 
 
 def test_a_block_ends_when_its_time_is_over() -> None:
-    turns, _ = take(replace(PLAN, block_ns=100_000), a_ns=30_000, b_ns=150_000)
-    counts = {side: [c for t, c in zip(turns.order, turns.counts, strict=True) if t == side] for side in "AB"}
+    found = play(replace(PLAN, block_ns=100_000), a_ns=30_000, b_ns=150_000)
+    counts = {s: [c for t, c in zip(found.order, found.counts, strict=True) if t == s] for s in "AB"}
     assert max(counts["A"]) <= 4 and set(counts["B"]) == {1}
 
 
-def test_the_order_is_the_seed_s() -> None:
-    plan = replace(PLAN, duration_ns=0, min_rounds=12, max_count=1 << 16)
-    orders = {seed: take(plan, seed, 1, 1)[0].order for seed in (1, 2)}
-    assert orders[1] == take(plan, 1, 1, 1)[0].order != orders[2]
+def test_every_two_rounds_go_both_ways_in_the_order_of_the_seed() -> None:
+    plan = replace(PLAN, duration_ns=0, min_rounds=6, max_count=1 << 16)
+    orders = {seed: play(plan, seed, 1, 1).order for seed in "123456"}
+    assert orders["1"] == play(plan, "1", 1, 1).order
+    assert len(set(orders.values())) > 1
+    for order in orders.values():
+        for at in range(0, 24, 8):
+            assert {order[at : at + 4], order[at + 4 : at + 8]} == set(ROUNDS)
 
 
 def test_there_are_as_many_rounds_as_asked_for_and_one_at_least() -> None:
-    assert len(rounds(take(replace(PLAN, duration_ns=0, min_rounds=5))[0])) == 5
-    assert len(rounds(take(replace(PLAN, longest_ns=1))[0])) == 1
+    assert len(play(replace(PLAN, duration_ns=0, min_rounds=5)).rounds) == 5
+    assert len(play(replace(PLAN, longest_ns=1)).rounds) == 1
 
 
 def test_fast_models_fill_whole_rounds_and_no_more() -> None:
-    turns, seen = take(replace(PLAN, max_count=320, duration_ns=10**10, longest_ns=10**10), a_ns=1, b_ns=1)
-    assert list(turns.counts) == [10] * 32
-    assert len(turns.order) == 32 and len(turns.latency_ns) == 320 and len(seen) == 322
+    plan = replace(PLAN, max_count=320, duration_ns=10**10, longest_ns=10**10)
+    found = play(plan, a_ns=1, b_ns=1)
+    assert (room_of_side(plan), most_of_block(plan)) == (160, 10)
+    assert found.counts == [10] * 32 and len(found.rounds) == 8
+    assert {len(samples) for samples in found.latency_ns.values()} == {160}
 
 
-def test_the_collector_is_off_meanwhile_and_on_again_after_a_failure() -> None:
-    states: list[bool] = []
-
-    def fail() -> None:
-        states.append(gc.isenabled())
-        if len(states) > 3:
-            raise ValueError("broken")
-
-    with pytest.raises(ValueError, match="broken"):
-        take_turns(fail, fail, PLAN, 0)
-    assert states[2:] == [False, False] and gc.isenabled()
+def test_a_side_has_room_for_a_round_whatever_is_asked_for() -> None:
+    found = play(replace(PLAN, max_count=0), a_ns=1, b_ns=1)
+    assert set(found.counts) == {1} and len(found.rounds) == 8

@@ -172,7 +172,7 @@ def _evidence(seen: Measured, sides: Sequence[Side]) -> list[str]:
     if seen.ratios:
         each = [one.ratio for one in seen.ratios]
         found.append(
-            f"{len(each)} launches, each a fresh process holding both; "
+            f"{len(each)} launches, each in fresh processes; "
             f"their ratios lie between {min(each):.4f} and {max(each):.4f}"
         )
     if (sides[0].runtime, sides[0].runtime_version) != (sides[1].runtime, sides[1].runtime_version):

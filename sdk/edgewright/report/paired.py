@@ -1,10 +1,10 @@
 """Two models that took turns: how much longer B takes than A, launch by launch, and when that is known.
 
-A launch is a fresh process that holds both, so what slows it slows both. Within it a block counts by the
-lower quartile of its inferences, which others' work on the machine reaches last; a round of four blocks
-gives one ratio, A B B A or B A A B so that a drift cancels, and the launch the median of its rounds. Where
-the processes' memory happens to lie is different in each, so launches and not rounds are compared:
-Wilcoxon's interval over them, at a fixed number of looks that share the chance of error.
+Within a launch they take turns of milliseconds, so what slows one slows both. A block
+counts by the lower quartile of its inferences, which others' work on the machine reaches last; a round of
+four blocks gives one ratio, A B B A or B A A B so that a drift cancels, and the launch the median of its
+rounds. Where a process's memory happens to lie is different in each, so launches and not rounds are
+compared: Wilcoxon's interval over them, at a fixed number of looks that share the chance of error.
 """
 
 from __future__ import annotations
