@@ -124,7 +124,7 @@ def _clean(root: str, arguments: List[str]) -> Dict[str, Any]:
 
 
 def _store(root: str) -> Any:
-    from .files import Store
+    from .store import Store
 
     return Store(root)
 

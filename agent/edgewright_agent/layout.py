@@ -5,8 +5,8 @@ import shutil
 from contextlib import contextmanager
 from typing import Dict, Iterator
 
-from .files import Store
 from .protocol import Data, Job, Model
+from .store import Store
 
 #: In the job's folder, and for each of its companions in ``COMPANIONS/NUMBER``.
 FOLDERS = ("model", "data")

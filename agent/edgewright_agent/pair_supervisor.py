@@ -9,12 +9,13 @@ from typing import Any, Dict, List
 from . import engines
 from .child import Child, Ending, worker_command
 from .failure import AgentFailure
-from .files import Store, write_json
+from .files import write_json
 from .layout import laid_out
 from .pair_worker import REPORT, REQUEST, PairReport, PairRequest, sides
 from .protocol import Job, decode, encode
 from .protocol_pair import PairJob, PairLaunch, PairResult
 from .sensors.environment import read_environment
+from .store import Store
 from .supervisor import RESULT, Emit, hold, timing_of
 
 

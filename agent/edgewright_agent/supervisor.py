@@ -11,11 +11,12 @@ from . import engines
 from .child import Child, Ending
 from .energy_watch import EnergyWatch
 from .failure import AgentFailure
-from .files import Store, write_json
+from .files import write_json
 from .layout import laid_out
 from .protocol import Energy, Environment, Job, RunResult, Timing, decode, encode
 from .sensors.environment import read_environment
 from .sensors.state_watch import StateWatch
+from .store import Store
 from .worker import JOB, REPORT, Observed, WorkerReport
 
 Emit = Callable[[Dict[str, Any]], None]

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from edgewright_agent.engines import Engines, cache_folders, with_cache
-from edgewright_agent.files import Store
 from edgewright_agent.protocol import (
     Data,
     EnergyPlan,
@@ -21,6 +20,7 @@ from edgewright_agent.protocol import (
     Scenario,
     Timing,
 )
+from edgewright_agent.store import Store
 
 TENSORRT, OPENVINO, CPU = "TensorrtExecutionProvider", "OpenVINOExecutionProvider", "CPUExecutionProvider"
 TIMING = Timing(40_000_000, 5_000_000, Samples(), Samples([1]), 1)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from edgewright_agent.failure import AgentFailure
-from edgewright_agent.files import Store, write_json
+from edgewright_agent.files import write_json
 from edgewright_agent.protocol import FileRef
+from edgewright_agent.store import Store
 
 CONTENT = b"model"
 SHA = hashlib.sha256(CONTENT).hexdigest()

@@ -18,12 +18,13 @@ from tests.models import onnx_zoo
 
 from edgewright_agent import pair_player, pair_supervisor
 from edgewright_agent.failure import AgentFailure
-from edgewright_agent.files import Store, describe
+from edgewright_agent.files import describe
 from edgewright_agent.pair_player import SideProcess
 from edgewright_agent.pair_wire import REPORT
 from edgewright_agent.pair_worker import sides
 from edgewright_agent.protocol import Companion, Data, Execution, FileRef, Job, Limits, Model, Tolerance
 from edgewright_agent.protocol_pair import PairJob, PairPlan
+from edgewright_agent.store import Store
 
 PLAN = PairPlan(
     launches=2, budget_ns=120 * 10**9, duration_ns=10**7, min_rounds=1, warmup_ns=0, block_ns=10**6

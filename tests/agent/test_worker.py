@@ -14,7 +14,7 @@ from tests.models import onnx_zoo, tflite_zoo
 
 from edgewright_agent import arrays, supervisor
 from edgewright_agent.failure import AgentFailure
-from edgewright_agent.files import Store, describe
+from edgewright_agent.files import describe
 from edgewright_agent.protocol import (
     AgentError,
     Data,
@@ -27,6 +27,7 @@ from edgewright_agent.protocol import (
     Scenario,
     Tolerance,
 )
+from edgewright_agent.store import Store
 
 SHORT = Scenario(min_count=3, min_duration_ns=0, warmup_count=1, warmup_duration_ns=0)
 RUNTIMES = {"onnx": "onnxruntime", "tflite": "ai-edge-litert"}

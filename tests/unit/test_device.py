@@ -12,6 +12,7 @@ import pytest
 from tests.devices import require
 
 from edgewright.device import Device
+from edgewright.device.agent_link import AgentLink
 from edgewright.device.preparing import Agent
 from edgewright.errors import ConfigError, DiskFull, ProtocolMismatch
 from edgewright.farm.inventory import Target
@@ -73,7 +74,9 @@ class Script:
 def device(**answers: Any) -> tuple[Device, Script]:
     transport = Script(**answers)
     target = Target("board", "x86-64-linux")
-    return Device(target, transport, Agent("python3", "/w/agent/x.pyz", "/w")), transport
+    return Device(
+        target, AgentLink(target.name, transport, Agent("python3", "/w/agent/x.pyz", "/w"))
+    ), transport
 
 
 def result(**changes: Any) -> dict[str, Any]:

@@ -8,34 +8,28 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Protocol, Self
 
 from edgewright.agent_archive import agent_archive
 from edgewright.artifact import sha256_file
-from edgewright.errors import DiskFull, ProtocolMismatch
+from edgewright.errors import ProtocolMismatch
 from edgewright.transport import Transport
 from edgewright.transport.ssh_config import SshAddress
-from edgewright.transport.streams import size_of
 from edgewright_agent import protocol as wire
 from edgewright_agent.protocol_pair import PairJob, PairResult
 
-from .answers import OnEvent, ignore, last_event
+from .agent_link import COMMAND_S, AgentLink
+from .answers import OnEvent, ignore
 from .clock import SAME_CLOCK, ClockBounds
 from .pairing import check_pair
-from .preparing import Agent, prepare, remove
+from .preparing import prepare, remove
+from .pushing import push
 
 __all__ = ["Device", "DeviceTarget", "OnEvent"]
 
-#: Space that must stay free beside the files, for the agent's own.
-RESERVE_BYTES = 4 << 20
-
-_COMMAND_S = 60.0
 _PROBE_S = 180.0
 _CLOCK_TRIES = 3
-_HASHED_BYTES_PER_S = 1 << 20
 _BARE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
-
-T = TypeVar("T")
 
 
 class DeviceTarget(Protocol):
@@ -65,10 +59,9 @@ class Device:
     :class:`~edgewright.errors.ConfigError` for what the user wrote.
     """
 
-    def __init__(self, target: DeviceTarget, transport: Transport, agent: Agent) -> None:
+    def __init__(self, target: DeviceTarget, link: AgentLink) -> None:
         self.target = target
-        self._transport = transport
-        self._agent = agent
+        self._link = link
 
     @classmethod
     def open(cls, target: DeviceTarget) -> Self:
@@ -85,12 +78,12 @@ class Device:
         except BaseException:
             transport.close()
             raise
-        return cls(target, transport, agent)
+        return cls(target, AgentLink(target.name, transport, agent))
 
     def probe(self) -> wire.Device:
         """What the device says of itself."""
-        event = self._ask("device", "probe", timeout_s=_PROBE_S)
-        return self._decoded(wire.Device, event.get("device"), "device")
+        event = self._link.ask("device", "probe", timeout_s=_PROBE_S)
+        return self._link.decoded(wire.Device, event.get("device"), "device")
 
     def run(self, job: wire.Job, files: Mapping[str, Path], on_event: OnEvent = ignore) -> wire.RunResult:
         """Push what the device lacks and run the job in a fresh process there.
@@ -103,11 +96,11 @@ class Device:
             DiskFull: there is no space for the files; nothing was sent.
             DeviceError: whatever kept the job from being done.
         """
-        self._push(files, on_event)
+        push(self._link, files, on_event)
         request = json.dumps(wire.encode(job)).encode()
-        limit_s = job.limits.timeout_s + _COMMAND_S
-        event = self._ask("result", "run", stdin=request, timeout_s=limit_s, on_event=on_event)
-        result = self._decoded(wire.RunResult, event.get("result"), "result")
+        limit_s = job.limits.timeout_s + COMMAND_S
+        event = self._link.ask("result", "run", stdin=request, timeout_s=limit_s, on_event=on_event)
+        result = self._link.decoded(wire.RunResult, event.get("result"), "result")
         if result.job_id != job.job_id:
             raise ProtocolMismatch(self.target.name, "the result is another job's")
         sizes = [file.size_bytes for file in result.files]
@@ -127,11 +120,11 @@ class Device:
         Raises:
             DeviceError: as :meth:`run`; one failed launch fails all.
         """
-        self._push(files, on_event)
+        push(self._link, files, on_event)
         request = json.dumps(wire.encode(pair)).encode()
-        limit_s = pair.plan.budget_ns / 1e9 + 3 * pair.job.limits.timeout_s + _COMMAND_S
-        event = self._ask("pair", "pair", stdin=request, timeout_s=limit_s, on_event=on_event)
-        result = self._decoded(PairResult, event.get("result"), "result")
+        limit_s = pair.plan.budget_ns / 1e9 + 3 * pair.job.limits.timeout_s + COMMAND_S
+        event = self._link.ask("pair", "pair", stdin=request, timeout_s=limit_s, on_event=on_event)
+        result = self._link.decoded(PairResult, event.get("result"), "result")
         check_pair(self.target.name, result, pair)
         return result
 
@@ -144,8 +137,8 @@ class Device:
         for name in (job_id, ref.name):
             if not _BARE_NAME.fullmatch(name):
                 raise ProtocolMismatch(self.target.name, f"not a bare file name: {name[:80]!r}")
-        remote = f"{self._agent.root}/jobs/{job_id}/{ref.name}"
-        self._transport.get(remote, into, max_bytes=ref.size_bytes)
+        remote = f"{self._link.agent.root}/jobs/{job_id}/{ref.name}"
+        self._link.transport.get(remote, into, max_bytes=ref.size_bytes)
         if into.stat().st_size != ref.size_bytes or sha256_file(into) != ref.sha256:
             into.unlink()
             raise ProtocolMismatch(self.target.name, f"{ref.name}: not the file that was announced")
@@ -153,8 +146,8 @@ class Device:
     def probe_meter(self, meter: wire.Meter) -> wire.MeterInfo:
         """Whether a meter that the device itself reads answers, and how often."""
         request = json.dumps(wire.encode(meter)).encode() + b"\n"
-        event = self._ask("meter", "meter", "probe", stdin=request)
-        return self._decoded(wire.MeterInfo, event.get("meter"), "meter")
+        event = self._link.ask("meter", "meter", "probe", stdin=request)
+        return self._link.decoded(wire.MeterInfo, event.get("meter"), "meter")
 
     def clock(self) -> ClockBounds:
         """How far its monotonic clock is from this host's, from a few round trips."""
@@ -163,9 +156,9 @@ class Device:
         found: ClockBounds | None = None
         for _ in range(_CLOCK_TRIES):
             asked_ns = time.monotonic_ns()
-            event = self._ask("clock", "clock")
+            event = self._link.ask("clock", "clock")
             answered_ns = time.monotonic_ns()
-            told_ns = self._decoded(int, event.get("monotonic_ns"), "monotonic_ns")
+            told_ns = self._link.decoded(int, event.get("monotonic_ns"), "monotonic_ns")
             bounds = ClockBounds.of(asked_ns, told_ns, answered_ns)
             found = found.narrowed(bounds) if found else bounds
         assert found
@@ -173,15 +166,15 @@ class Device:
 
     def clean(self) -> int:
         """Remove everything Edgewright left on the device, then close; how many bytes that freed."""
-        event = self._ask("cleaned", "clean")
-        freed = self._decoded(int, event.get("freed_bytes"), "freed_bytes")
-        remove(self.target.name, self._transport, self._agent)
+        event = self._link.ask("cleaned", "clean")
+        freed = self._link.decoded(int, event.get("freed_bytes"), "freed_bytes")
+        remove(self.target.name, self._link.transport, self._link.agent)
         self.close()
         return freed
 
     def close(self) -> None:
         """Close the connection; safe to call twice."""
-        self._transport.close()
+        self._link.transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -190,80 +183,6 @@ class Device:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _push(self, files: Mapping[str, Path], on_event: OnEvent) -> None:
-        missing, free = self._have(files)
-        sizes = {sha256: size_of(files[sha256]) for sha256 in missing}
-        needed = sum(sizes.values())
-        if missing and needed + RESERVE_BYTES > free:
-            raise DiskFull(
-                self.target.name,
-                f"{needed} bytes to push and {free} free in {self._agent.root}",
-                mend=f"free some space there, or: edgewright device clean {self.target.name}",
-            )
-        if missing:
-            on_event({"event": "phase", "name": "push"})
-        done = 0
-        for sha256, size in sizes.items():
-            self._push_one(sha256, files[sha256], size, _Counter(on_event, done, needed))
-            done += size
-
-    def _have(self, files: Mapping[str, Path]) -> tuple[list[str], int]:
-        """Which of the files the device lacks, and how many bytes are free there."""
-        request = json.dumps({"sha256": sorted(files)}).encode()
-        event = self._ask("have", "have", stdin=request)
-        missing = self._decoded(tuple[str, ...], event.get("missing"), "missing")
-        free = self._decoded(int, event.get("free_bytes"), "free_bytes")
-        if not set(missing) <= set(files):
-            raise ProtocolMismatch(self.target.name, "the device asks for files that no job names")
-        return list(dict.fromkeys(missing)), free
-
-    def _push_one(self, sha256: str, local: Path, size: int, progress: _Counter) -> None:
-        """Send one file and have it admitted; once more when an earlier try had left a damaged beginning."""
-        remote = f"{self._agent.root}/store/{sha256}.part"
-        words = ("admit", sha256, str(size))
-        limit_s = _COMMAND_S + size / _HASHED_BYTES_PER_S
-        for attempt in range(2):
-            self._transport.put(local, remote, progress, resume=True)
-            try:
-                self._ask("admitted", *words, timeout_s=limit_s)
-            except ProtocolMismatch:
-                if attempt:
-                    raise
-            else:
-                return
-
-    def _ask(
-        self,
-        kind: str,
-        *words: str,
-        stdin: bytes = b"",
-        timeout_s: float = _COMMAND_S,
-        on_event: OnEvent = ignore,
-    ) -> dict[str, Any]:
-        process = self._transport.start(self._agent.argv(*words), stdin=stdin, timeout_s=timeout_s)
-        return last_event(self.target.name, process, kind, on_event)
-
-    def _decoded(self, kind: type[T], data: Any, where: str) -> T:
-        try:
-            return wire.decode(kind, data, where)
-        except wire.WireError as error:
-            raise ProtocolMismatch(self.target.name, f"the agent's answer is not valid: {error}") from None
-
-
-class _Counter:
-    """Progress of one file as progress of all."""
-
-    def __init__(self, on_event: OnEvent, before: int, total: int) -> None:
-        self._on_event = on_event
-        self._before = before
-        self._total = total
-
-    def __call__(self, done: int, of: int) -> None:
-        """``done`` of ``of`` bytes of this file are there."""
-        del of
-        event = {"event": "progress", "done": self._before + done, "of": self._total, "unit": "bytes"}
-        self._on_event(event)
 
 
 def _connect(target: DeviceTarget) -> Transport:

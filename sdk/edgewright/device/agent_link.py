@@ -1,0 +1,54 @@
+"""The agent of one device as something to ask: one command, its events, and its checked answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from edgewright.errors import ProtocolMismatch
+from edgewright.transport import Transport
+from edgewright_agent import protocol as wire
+
+from .answers import OnEvent, ignore, last_event
+from .preparing import Agent
+
+#: How long a command may take that does little.
+COMMAND_S = 60.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class AgentLink:
+    """An agent in place on a device that is connected."""
+
+    target: str
+    transport: Transport
+    agent: Agent
+
+    def ask(
+        self,
+        kind: str,
+        *words: str,
+        stdin: bytes = b"",
+        timeout_s: float = COMMAND_S,
+        on_event: OnEvent = ignore,
+    ) -> dict[str, Any]:
+        """Run one command of the agent and return its last event, which is of ``kind``.
+
+        Raises:
+            DeviceError: what the agent reported, or what kept it from answering.
+        """
+        process = self.transport.start(self.agent.argv(*words), stdin=stdin, timeout_s=timeout_s)
+        return last_event(self.target, process, kind, on_event)
+
+    def decoded(self, kind: type[T], data: Any, where: str) -> T:
+        """A value out of an answer, checked against its type.
+
+        Raises:
+            ProtocolMismatch: it is something else.
+        """
+        try:
+            return wire.decode(kind, data, where)
+        except wire.WireError as error:
+            raise ProtocolMismatch(self.target, f"the agent's answer is not valid: {error}") from None
