@@ -23,6 +23,12 @@ $(ENVS)/%/.ready: tools/device-envs/%.txt tools/make-venv
 	tools/make-venv $(PYTHON) $(@D) -r $<
 	touch $@
 
+# The agent's other Pythons, those that are found here.
+$(ENVS)/.pythons: tools/old-pythons
+	mkdir -p $(ENVS)
+	tools/old-pythons $(ENVS)
+	touch $@
+
 DEVICE_ENVS := $(patsubst tools/device-envs/%.txt,$(ENVS)/%/.ready,$(wildcard tools/device-envs/*.txt))
 
 $(ENVS)/.system: tools/system-packages
@@ -36,7 +42,7 @@ demo: setup
 	  --json $(DEMO)/report.json --html $(DEMO)/report.html
 
 # Whatever takes times runs alone, after the rest.
-test: setup $(DEVICE_ENVS) $(ENVS)/.system check
+test: setup $(DEVICE_ENVS) $(ENVS)/.pythons $(ENVS)/.system check
 	$(BIN)/pytest -n auto -m 'not alone'
 	$(BIN)/pytest -m alone
 
