@@ -30,8 +30,8 @@ from agent_overhead import write_model
 
 from edgewright.farm.ab import Contest, run_contest
 from edgewright.farm.effort import load_effort
-from edgewright.farm.execute import Bench, Settings
 from edgewright.farm.inventory import Target
+from edgewright.farm.job import Bench, Settings
 from edgewright.farm.profile_ops import Model
 from edgewright.farm.session import open_bench
 from edgewright.farm.subject import BareSubject

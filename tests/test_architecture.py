@@ -47,7 +47,7 @@ GONE_BY_3_13 = {
 }  # fmt: skip
 
 #: The one place that must answer whatever happens.
-TOP_LEVEL_HANDLERS = {"agent/edgewright_agent/__main__.py"}
+TOP_LEVEL_HANDLERS = {"agent/edgewright_agent/guard.py", "agent/edgewright_agent/spool.py"}
 
 HEAVY = (
     "torch",

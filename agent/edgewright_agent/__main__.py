@@ -1,19 +1,23 @@
 """Commands of the agent: JSON lines on standard output, the first one saying who speaks.
 
-probe | have | admit SHA SIZE | run | pair | clean | clock | meter probe|record
-each with --root DIR before it
+probe | have | admit SHA SIZE | submit | follow JOB | jobs | acknowledge JOB... | cancel JOB | clean | clock |
+meter probe|record, each with --root DIR before it
 """
 
 import json
 import os
 import sys
 import time
-import traceback
-from typing import Any, Dict, List
+from typing import TYPE_CHECKING, Any, Dict, List
 
 from . import __version__
 from .failure import AgentFailure
-from .protocol import PROTOCOL_VERSION, AgentError, Job, WireError, decode, encode
+from .guard import guarded
+from .protocol import PROTOCOL_VERSION, decode, encode
+
+if TYPE_CHECKING:
+    from .spool import Spool
+    from .store import Store
 
 _JOB_BYTES = 1 << 20
 
@@ -21,55 +25,45 @@ _JOB_BYTES = 1 << 20
 def main() -> int:
     """Run one command; 0 when it was done, 1 after an ``error`` event, 2 for wrong words."""
     words = sys.argv[1:]
-    if len(words) < 3 or words[0] != "--root" or words[2] not in _COMMANDS:
+    if len(words) < 3 or words[0] != "--root" or words[2] not in {**_COMMANDS, **_PROCESSES}:
         sys.stderr.write(f"usage: agent --root DIR {'|'.join(sorted(_COMMANDS))}\n")
         return 2
     # onnxruntime from 1.32 leaves an identifier in the home directory and reports home unless told not to.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     root, command, arguments = words[1], words[2], words[3:]
-    if command == "worker":
-        from . import worker
-
-        return worker.main(arguments[0], int(arguments[1]))
-    if command == "pair-worker":
-        from . import pair_worker
-
-        return pair_worker.main(arguments[0], int(arguments[1]))
-    if command == "pair-side":
-        from . import pair_side
-
-        return pair_side.main(arguments[0], int(arguments[1]))
-    _emit({"event": "hello", "protocol": PROTOCOL_VERSION, "agent": __version__})
+    if command in _PROCESSES:
+        return int(_PROCESSES[command](arguments[0], int(arguments[1])))
     try:
-        _emit(_COMMANDS[command](root, arguments))
-    except AgentFailure as failure:
-        return _report(failure.error)
-    except WireError as error:
-        return _report(AgentError("protocol", f"the host sent something else: {error}"))
+        _emit({"event": "hello", "protocol": PROTOCOL_VERSION, "agent": __version__})
+        last = guarded(lambda: _COMMANDS[command](root, arguments))
+        _emit(last)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody listens any more
         return 1
-    except OSError as error:
-        full = error.errno in (28, 122)  # ENOSPC, EDQUOT
-        code = "disk-full" if full else "agent-fault"
-        return _report(
-            AgentError(code, f"{error}", "free some space" if full else "", traceback.format_exc())
-        )
-    except Exception as error:  # noqa: BLE001 - the last line of defence: the host is told, whatever it was
-        return _report(
-            AgentError("agent-fault", f"{type(error).__name__}: {error}", "", traceback.format_exc())
-        )
-    return 0
+    return 1 if last["event"] == "error" else 0
+
+
+def _worker(folder: str, event_fd: int) -> int:
+    from . import worker
+
+    return worker.main(folder, event_fd)
+
+
+def _pair_worker(folder: str, event_fd: int) -> int:
+    from . import pair_worker
+
+    return pair_worker.main(folder, event_fd)
+
+
+def _pair_side(folder: str, fd: int) -> int:
+    from . import pair_side
+
+    return pair_side.main(folder, fd)
 
 
 def _emit(event: Dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(event, separators=(",", ":"), allow_nan=False) + "\n")
     sys.stdout.flush()
-
-
-def _report(error: AgentError) -> int:
-    _emit({"event": "error", "error": encode(error)})
-    return 1
 
 
 def _probe(root: str, arguments: List[str]) -> Dict[str, Any]:
@@ -94,19 +88,35 @@ def _admit(root: str, arguments: List[str]) -> Dict[str, Any]:
     return {"event": "admitted", "sha256": arguments[0]}
 
 
-def _run(root: str, arguments: List[str]) -> Dict[str, Any]:
-    from . import supervisor
+def _submit(root: str, arguments: List[str]) -> Dict[str, Any]:
+    from .protocol_spool import Submission
 
-    job = decode(Job, _read_json())
-    return {"event": "result", "result": encode(supervisor.run(job, _store(root), _emit))}
+    return _spool(root).submit(decode(Submission, _read_json()), _emit)
 
 
-def _pair(root: str, arguments: List[str]) -> Dict[str, Any]:
-    from . import pair_supervisor
-    from .protocol_pair import PairJob
+def _follow(root: str, arguments: List[str]) -> Dict[str, Any]:
+    return _spool(root).follow(_only(arguments), _emit)
 
-    job = decode(PairJob, _read_json())
-    return {"event": "pair", "result": encode(pair_supervisor.run(job, _store(root), _emit))}
+
+def _jobs(root: str, arguments: List[str]) -> Dict[str, Any]:
+    return {"event": "jobs", "jobs": encode(tuple(_spool(root).jobs()))}
+
+
+def _acknowledge(root: str, arguments: List[str]) -> Dict[str, Any]:
+    for job_id in arguments:
+        _spool(root).acknowledge(job_id)
+    return {"event": "acknowledged"}
+
+
+def _cancel(root: str, arguments: List[str]) -> Dict[str, Any]:
+    _spool(root).cancel(_only(arguments))
+    return {"event": "cancelled"}
+
+
+def _only(arguments: List[str]) -> str:
+    if len(arguments) != 1:
+        raise AgentFailure("protocol", f"one job is expected, not {len(arguments)}")
+    return arguments[0]
 
 
 def _meter(root: str, arguments: List[str]) -> Dict[str, Any]:
@@ -120,13 +130,23 @@ def _clock(root: str, arguments: List[str]) -> Dict[str, Any]:
 
 
 def _clean(root: str, arguments: List[str]) -> Dict[str, Any]:
+    if not _spool(root).is_idle():
+        raise AgentFailure("busy", "a job is running", "wait for it, or cancel it")
     return {"event": "cleaned", "freed_bytes": _store(root).clean()}
 
 
-def _store(root: str) -> Any:
+def _store(root: str) -> "Store":
     from .store import Store
 
     return Store(root)
+
+
+def _spool(root: str) -> "Spool":
+    from . import work
+    from .spool import Spool
+
+    store = _store(root)
+    return Spool(store, lambda submission, emit: work.done(submission, store, emit))
 
 
 def _read_json() -> Any:
@@ -143,15 +163,18 @@ _COMMANDS = {
     "probe": _probe,
     "have": _have,
     "admit": _admit,
-    "run": _run,
+    "submit": _submit,
+    "follow": _follow,
+    "jobs": _jobs,
+    "acknowledge": _acknowledge,
+    "cancel": _cancel,
     "clean": _clean,
     "clock": _clock,
     "meter": _meter,
-    "pair": _pair,
-    "pair-side": _pair,
-    "pair-worker": _pair,
-    "worker": _run,
 }
+
+#: What the agent starts of itself, with a folder and a descriptor to speak to: no answers for a host.
+_PROCESSES = {"worker": _worker, "pair-worker": _pair_worker, "pair-side": _pair_side}
 
 if __name__ == "__main__":
     sys.exit(main())

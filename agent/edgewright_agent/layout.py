@@ -15,7 +15,7 @@ COMPANIONS = "companions"
 
 @contextmanager
 def laid_out(job: Job, store: Store, folder: str) -> Iterator[None]:
-    """Lay the files out under ``folder``, made anew: what an interrupted try left is removed first.
+    """Lay the files out under ``folder``.
 
     External data is taken out of the store for as long as the job runs, since onnxruntime refuses data
     that a link leads to or that has a second name. An interruption so costs no more than another push.
@@ -23,8 +23,6 @@ def laid_out(job: Job, store: Store, folder: str) -> Iterator[None]:
     Raises:
         AgentFailure: ``protocol`` when a file was not pushed or was altered since.
     """
-    if os.path.isdir(folder):
-        shutil.rmtree(folder)
     lent: Dict[str, str] = {}
     try:
         _place(job.model, job.data, store, folder, lent)

@@ -16,7 +16,7 @@ from .protocol import Job, decode, encode
 from .protocol_pair import PairJob, PairLaunch, PairResult
 from .sensors.environment import read_environment
 from .store import Store
-from .supervisor import RESULT, Emit, hold, timing_of
+from .supervisor import Emit, timing_of
 
 
 def run(job: PairJob, store: Store, emit: Emit) -> PairResult:
@@ -28,19 +28,12 @@ def run(job: PairJob, store: Store, emit: Emit) -> PairResult:
     started = time.monotonic_ns()
     job_id = job.job.job_id
     folder = store.job_folder(job_id)
-    finished = os.path.join(folder, RESULT)
-    with hold(store.root, job_id):
-        if os.path.isfile(finished):
-            with open(finished, encoding="utf-8") as stream:
-                return decode(PairResult, json.load(stream))
-        with laid_out(job.job, store, folder):
-            ready = _with_engines(job, store, folder, emit)
-            before = read_environment()
-            launches = _launches(ready, folder, started, emit)
-            after = read_environment()
-        result = PairResult(job_id, tuple(launches), (before, after))
-        write_json(finished, encode(result))
-        return result
+    with laid_out(job.job, store, folder):
+        ready = _with_engines(job, store, folder, emit)
+        before = read_environment()
+        launches = _launches(ready, folder, started, emit)
+        after = read_environment()
+    return PairResult(job_id, tuple(launches), (before, after))
 
 
 def _with_engines(job: PairJob, store: Store, folder: str, emit: Emit) -> PairJob:

@@ -134,6 +134,7 @@ ERROR_CODES: Tuple[str, ...] = (
     "disk-full",
     "timeout",
     "busy",
+    "lost",
     "protocol",
     "agent-fault",
 )

@@ -13,6 +13,7 @@
       │ ├ TransportError      the link broke or the host cannot be reached
       │ ├ DeviceTimeout       no answer within the bound
       │ ├ DeviceBusy          somebody else holds the device
+      │ ├ JobLost             the device was restarted, or the agent killed, while the job ran
       │ └ UnstableMeasurement measured, but not believable
       └ StableDeviceError     the same again next time
         ├ UntrustedHost       host key unknown or changed
@@ -120,6 +121,12 @@ class DeviceBusy(TransientDeviceError):
     """Somebody else holds the device."""
 
     code = "busy"
+
+
+class JobLost(TransientDeviceError):
+    """The job began and has no outcome: the device was restarted, or the agent killed."""
+
+    code = "lost"
 
 
 class UnstableMeasurement(TransientDeviceError):

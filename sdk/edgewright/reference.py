@@ -17,7 +17,7 @@ from edgewright_agent import protocol as wire
 from edgewright_agent.protocol import TensorSpec
 
 from .artifact import sha256_file
-from .device import Device
+from .device import Device, Errand
 from .errors import DeviceError, MissingRuntime
 from .tensorfile import read_arrays, write_arrays
 from .workload import Array
@@ -64,7 +64,7 @@ def reference_run(
         refs = {path: _refer(path) for path in (*files, *paths.values())}
         by_name = {name: refs[path] for name, path in paths.items()}
         job = wire.Job(
-            job_id=uuid.uuid4().hex,
+            job_id="",
             model=wire.Model(tuple(refs[path] for path in files), format),
             execution=wire.Execution(wire.FORMATS[format][0]),
             data=wire.Data(
@@ -103,7 +103,8 @@ def _first_that_imports(device: Device, job: wire.Job, files: Mapping[str, Path]
     missing: DeviceError | None = None
     for runtime in wire.FORMATS[job.model.format]:
         try:
-            return device.run(replace(job, execution=wire.Execution(runtime)), files)
+            tried = replace(job, job_id=uuid.uuid4().hex, execution=wire.Execution(runtime))
+            return device.run(tried, files, errand=Errand(is_tied=True))
         except MissingRuntime as error:
             missing = missing or error
     assert missing

@@ -79,7 +79,6 @@ def test_each_launch_is_fresh_and_either_is_loaded_first(store: Store, admit: Ad
     assert len(result.environment) == 2
     done = [event["done"] for event in events if event.get("unit") == "launches"]
     assert done == [1, 2]
-    assert run(pair, store)[0] == result  # a job that is done is not run again
     folder = Path(store.job_folder(pair.job.job_id))
     assert not (folder / "model").exists() and not (folder / "companions").exists()
 

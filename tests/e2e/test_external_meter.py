@@ -19,7 +19,7 @@ from tests.devices.sshd import Sshd
 from tests.models import onnx_zoo
 
 from edgewright.artifact import sha256_file
-from edgewright.device import Device
+from edgewright.device import Device, Errand
 from edgewright.farm.inventory import Target
 from edgewright.farm.meter_config import MeterConfig
 from edgewright.farm.metered import FoundMeter, find_meter, run_metered
@@ -57,7 +57,7 @@ def measure(device: Device, model: Path, meter: FoundMeter) -> wire.RunResult:
         scenario=wire.Scenario(min_count=20, min_duration_ns=10**8, warmup_count=2, warmup_duration_ns=10**7),
         energy=wire.EnergyPlan((), 10**9, 2 * 10**9),
     )
-    return run_metered(device, job, {file.sha256: model}, lambda event: None, meter)
+    return run_metered(device, job, {file.sha256: model}, lambda event: None, meter, Errand())
 
 
 def local(folder: Path) -> Target:

@@ -16,12 +16,12 @@ from tests.pairs import pair_launch, pair_side
 from edgewright.artifact import Artifact, sha256_file
 from edgewright.cli.answers import answer_code
 from edgewright.cli.quantities import parse_duration, parse_share
-from edgewright.device.pairing import check_pair
+from edgewright.device.results import check_pair
 from edgewright.errors import AgentFault, DeviceError, ProtocolMismatch, TransportError
 from edgewright.farm.ab import Contest, Trial, run_contest
 from edgewright.farm.effort import load_effort
-from edgewright.farm.execute import Bench, Settings
 from edgewright.farm.inventory import Target
+from edgewright.farm.job import Bench, Settings
 from edgewright.farm.profile_ops import Model
 from edgewright.profiles import load_profile
 from edgewright.report.ab import AbDocument, Contender, Measured, Terms, ab_document

@@ -13,6 +13,7 @@ from tests.devices import require
 
 from edgewright.device import Device
 from edgewright.device.agent_link import AgentLink
+from edgewright.device.lasting import LastingLink
 from edgewright.device.preparing import Agent
 from edgewright.errors import ConfigError, DiskFull, ProtocolMismatch
 from edgewright.farm.inventory import Target
@@ -74,9 +75,8 @@ class Script:
 def device(**answers: Any) -> tuple[Device, Script]:
     transport = Script(**answers)
     target = Target("board", "x86-64-linux")
-    return Device(
-        target, AgentLink(target.name, transport, Agent("python3", "/w/agent/x.pyz", "/w"))
-    ), transport
+    link = AgentLink(target.name, transport, Agent("python3", "/w/agent/x.pyz", "/w"))
+    return Device(target, LastingLink(lambda: link)), transport
 
 
 def result(**changes: Any) -> dict[str, Any]:
@@ -91,13 +91,13 @@ def files(tmp_path: Path) -> dict[str, Path]:
 
 def test_what_is_missing_is_pushed_for_the_agent_to_admit(files: dict[str, Path]) -> None:
     have = {"event": "have", "missing": ["a" * 64], "free_bytes": 1 << 40}
-    opened, transport = device(have=have, run=result())
+    opened, transport = device(have=have, submit=result())
     assert opened.run(JOB, files) == RESULT
     assert transport.pushed == [(f"/w/store/{'a' * 64}.part", True)]
 
 
 def test_what_is_there_is_not_pushed(files: dict[str, Path]) -> None:
-    opened, transport = device(run=result())
+    opened, transport = device(submit=result())
     assert opened.run(JOB, files) == RESULT
     assert transport.pushed == []
 
@@ -131,7 +131,7 @@ def test_a_result_that_cannot_be_this_job_s_is_refused(
     files: dict[str, Path], answer: dict[str, Any]
 ) -> None:
     with pytest.raises(ProtocolMismatch):
-        device(run=answer)[0].run(JOB, files)
+        device(submit=answer)[0].run(JOB, files)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_result_that_cannot_be_this_job_s_is_refused(
 )
 def test_an_answer_about_the_store_is_checked(files: dict[str, Path], have: dict[str, Any]) -> None:
     with pytest.raises(ProtocolMismatch):
-        device(have=have, run=result())[0].run(JOB, files)
+        device(have=have, submit=result())[0].run(JOB, files)
 
 
 def test_a_missing_need_skips_here_and_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,8 @@ from edgewright.device import Device
 from edgewright.errors import TransportError
 from edgewright.farm import group
 from edgewright.farm.effort import load_effort
-from edgewright.farm.execute import Bench, Ready, Settings, Task
+from edgewright.farm.execute import Ready, Task
+from edgewright.farm.job import Bench, Settings
 from edgewright.farm.subject import Subject
 from edgewright.profiles import load_profile
 from edgewright.row import Cell, Failed, Measured, Row
@@ -61,7 +62,8 @@ class Played:
         self.watcher = Silent()
         bench = Bench(cast(Device, None), load_profile("x86-64-linux"), fakes.device())
         tasks = [Task(cast(Subject, None), None, self._cell(name)) for name in script]
-        self.rows = list(group.run_group(tasks, bench, Settings(EFFORT), self.watcher))
+        ended = group.run_group(tasks, bench, Settings(EFFORT), self.watcher)
+        self.rows = [one.row for one in ended]
 
     @staticmethod
     def _cell(name: str) -> Cell:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import shutil
+import socket
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from edgewright.artifact import Quality
 from edgewright.errors import ConfigError, StoreError
 from edgewright.row import ArtifactInfo, Cell, Failed, Measured, Row, Skipped
 from edgewright.store import Store, default_location, schema
+from edgewright.store.process import may_live, this_process
 from edgewright.store.rowcodec import row_from_json, row_to_json
 from edgewright.store.tables import Base
 from edgewright_agent import protocol
@@ -224,8 +228,8 @@ def _newer_migrations(folder: Path, monkeypatch: pytest.MonkeyPatch, *statements
     migrations = Path(schema.__file__).parent / "migrations"
     shutil.copytree(migrations, folder, ignore=shutil.ignore_patterns("__pycache__"))
     body = "\n".join(f"    op.execute({statement!r})" for statement in statements)
-    (folder / "versions" / "r0002_later.py").write_text(
-        f"from alembic import op\nrevision = '0002'\ndown_revision = '0001'\ndef upgrade():\n{body}\n"
+    (folder / "versions" / "r0003_later.py").write_text(
+        f"from alembic import op\nrevision = '0003'\ndown_revision = '0002'\ndef upgrade():\n{body}\n"
     )
     monkeypatch.setattr(schema, "_MIGRATIONS", str(folder))
 
@@ -239,8 +243,71 @@ def test_an_older_store_is_upgraded_and_keeps_its_rows(
     with Store.open(path) as store:
         assert store.run().rows == (row(),)
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
         assert connection.execute("SELECT host FROM runs").fetchall() == [(None,)]
+
+
+def test_a_store_of_the_first_version_is_upgraded(path: Path) -> None:
+    with Store.open(path) as store:
+        run_id = store.begin_run("demo", "", "rapid")
+        store.add_row(run_id, row())
+    _sqlite(
+        path,
+        "ALTER TABLE runs DROP COLUMN request",
+        "ALTER TABLE runs DROP COLUMN process",
+        "ALTER TABLE rows DROP COLUMN key",
+        "UPDATE alembic_version SET version_num = '0001'",
+    )
+    with Store.open(path) as store:
+        assert store.run().rows == (row(),)
+        assert store.rows_by_key(run_id) == {}
+
+
+def _abandoned(path: Path, **changes: object) -> str:
+    """A run of the request ``net`` whose process is gone."""
+    with Store.open(path) as store:
+        run_id = store.begin_run("demo", "", "rapid", "net")
+    values = {
+        "process": json.dumps({"host": socket.gethostname(), "pid": 1 << 22, "started": 1.0}),
+        **changes,
+    }
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for name, value in values.items():
+            connection.execute(f"UPDATE runs SET {name} = ? WHERE run_id = ?", (value, run_id))
+    return run_id
+
+
+def test_a_run_whose_process_died_is_taken_over_once(path: Path) -> None:
+    run_id = _abandoned(path)
+    hour = timedelta(hours=1)
+    with Store.open(path) as store:
+        store.add_row(run_id, row(), "cell 1")
+        assert store.interrupted_run("another", within=hour) is None
+        found = store.interrupted_run("net", within=hour)
+        assert found and found.run_id == run_id
+        assert store.rows_by_key(run_id) == {"cell 1": row()}
+        assert store.interrupted_run("net", within=hour) is None  # this process works on it now
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"finished_at": "2026-01-01T00:00:00+00:00"},
+        {"started_at": "2026-01-01T00:00:00+00:00"},
+        {"process": json.dumps({"host": "elsewhere", "pid": 1 << 22, "started": 1.0})},
+        {"process": this_process()},
+    ],
+    ids=["finished", "of another day", "of another host", "at work"],
+)
+def test_a_run_is_not_taken_over_when_it_is(path: Path, changes: dict[str, object]) -> None:
+    _abandoned(path, **changes)
+    with Store.open(path) as store:
+        assert store.interrupted_run("net", within=timedelta(hours=1)) is None
+
+
+@pytest.mark.parametrize("told", ["", "{}", "[]", '{"host": 1, "pid": "x", "started": null}'])
+def test_a_process_that_is_not_told_is_gone(told: str) -> None:
+    assert not may_live(told)
 
 
 def test_an_upgrade_that_fails_leaves_the_store_as_it_was(

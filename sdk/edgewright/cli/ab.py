@@ -12,7 +12,7 @@ from .quantities import parse_duration, parse_share
 
 if TYPE_CHECKING:
     from edgewright.farm.ab import Contest, Trial
-    from edgewright.farm.execute import Bench
+    from edgewright.farm.job import Bench
     from edgewright.farm.profile_ops import Model
     from edgewright.models import Feeds
     from edgewright.report.ab import AbDocument
@@ -70,8 +70,8 @@ def ab(
     from edgewright.errors import EdgewrightError
     from edgewright.farm.ab import Contest, run_contest
     from edgewright.farm.effort import load_effort
-    from edgewright.farm.execute import Settings
     from edgewright.farm.inventory import load_inventory
+    from edgewright.farm.job import Settings
     from edgewright.farm.providers import Asked
     from edgewright.farm.session import open_bench
 

@@ -10,6 +10,7 @@ import click
 
 from .options import (
     farm_option,
+    fresh_option,
     meter_option,
     metered,
     parse_feeds,
@@ -47,6 +48,7 @@ from .scenario import driving_from, scenario_options
 @scenario_options
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the report as JSON.")
 @click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write the report as a page.")
+@fresh_option
 @farm_option
 @store_option
 def bench(
@@ -65,6 +67,7 @@ def bench(
     driving: Mapping[str, Any],
     json_file: Path | None,
     html_file: Path | None,
+    fresh: bool,
     farm: Path | None,
     store: str | None,
 ) -> int:
@@ -75,8 +78,9 @@ def bench(
     from edgewright.cache import default_cache
     from edgewright.errors import ConfigError
     from edgewright.farm.effort import load_effort
-    from edgewright.farm.execute import Settings, check_runtime
+    from edgewright.farm.execute import check_runtime
     from edgewright.farm.inventory import load_inventory
+    from edgewright.farm.job import Settings
     from edgewright.farm.providers import Asked
     from edgewright.farm.session import Work
     from edgewright.farm.subject import BareSubject, open_subject
@@ -108,4 +112,4 @@ def bench(
     if isinstance(subject, BareSubject):
         with waiting("running the model once on this host"):
             subject.check(chosen)
-    return launch(work, settings, output, name=subject.name, plan_text="")
+    return launch(work, settings, output, name=subject.name, plan_text="", fresh=fresh)

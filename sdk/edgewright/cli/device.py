@@ -14,6 +14,8 @@ from edgewright.farm.inventory import Target, load_inventory
 from edgewright.farm.meter_config import described
 from edgewright.untrusted import one_line
 
+from .device_jobs import attach
+
 if TYPE_CHECKING:
     from edgewright.farm.metered import FoundMeter
     from edgewright.transport.ssh_link import Offer
@@ -125,6 +127,9 @@ def clean_device(name: str, farm: Path | None) -> None:
     with Device.open(load_inventory(farm).get(name)) as opened:
         freed = opened.clean()
     click.echo(f"{name}: clean, {_size(freed)} freed")
+
+
+device.add_command(attach)
 
 
 def _decider(name: str, yes: bool, replace: bool) -> Callable[[Offer], bool]:

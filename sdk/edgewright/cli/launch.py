@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import click
 
+from edgewright import __version__
 from edgewright.errors import ConfigError
-from edgewright.farm.execute import Settings
+from edgewright.farm.job import Settings
 from edgewright.farm.session import Work, run_work
 from edgewright.report import report_document, write
 from edgewright.report.terminal import print_report
@@ -42,11 +45,29 @@ class Output:
                 raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
 
 
-def launch(work: Work, settings: Settings, output: Output, *, name: str, plan_text: str) -> int:
-    """Measure, store, print and write; the exit code."""
+#: A run that a crash cut short is gone on with for so long; later, its rows would be of another day.
+RESUMED_WITHIN = timedelta(hours=6)
+
+_WHERE_TO = {"store", "json_file", "html_file", "csv_file", "markdown_file", "fresh"}
+
+
+def launch(
+    work: Work, settings: Settings, output: Output, *, name: str, plan_text: str, fresh: bool = False
+) -> int:
+    """Measure, store, print and write; the exit code.
+
+    The same command given again goes on with a run that a crash of this host or process cut short.
+    """
     output.check()
     with Store.open(output.store) as store:
-        run_id = store.begin_run(name, plan_text, settings.effort.name)
+        request = _request(plan_text)
+        cut_short = None if fresh else store.interrupted_run(request, within=RESUMED_WITHIN)
+        if cut_short:
+            what = f"going on with run {cut_short.run_id}, which was cut short"
+            click.echo(f"{what} (--fresh begins a new one)", err=True)
+        run_id = (
+            cut_short.run_id if cut_short else store.begin_run(name, plan_text, settings.effort.name, request)
+        )
         with RunProgress(work.count) as progress:
             rows = run_work(work, settings, store, run_id, progress)
         store.finish_run(run_id)
@@ -60,3 +81,11 @@ def launch(work: Work, settings: Settings, output: Output, *, name: str, plan_te
     if len(rows) == 1 and isinstance(rows[0].outcome, Failed):
         click.echo(f"error: {' '.join(rows[0].outcome.reason.split())}", err=True)
     return exit_code(rows)
+
+
+def _request(plan_text: str) -> str:
+    """What was asked for: the command with its options but for where results go, and what the plan says."""
+    context = click.get_current_context()
+    options = {key: str(value) for key, value in sorted(context.params.items()) if key not in _WHERE_TO}
+    text = repr((__version__, str(Path.cwd()), context.info_name, options, plan_text))
+    return hashlib.sha256(text.encode()).hexdigest()

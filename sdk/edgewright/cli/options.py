@@ -40,6 +40,13 @@ def store_option(function: F) -> F:
     )(function)
 
 
+def fresh_option(function: F) -> F:
+    """``--fresh``."""
+    return click.option(
+        "--fresh", is_flag=True, help="Begin anew where the same command was cut short within the last hours."
+    )(function)
+
+
 def preset_option(function: F) -> F:
     """``--preset``, checked later so that a wrong one gets its nearest name."""
     return click.option("--preset", metavar="rapid|quick|publish", help="Measuring effort.")(function)

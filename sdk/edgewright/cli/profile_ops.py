@@ -70,8 +70,8 @@ def profile_ops(
     import sys
 
     from edgewright.farm.effort import load_effort
-    from edgewright.farm.execute import Settings
     from edgewright.farm.inventory import load_inventory
+    from edgewright.farm.job import Settings
     from edgewright.farm.profile_ops import profile_models
     from edgewright.farm.providers import Asked
     from edgewright.farm.session import open_bench

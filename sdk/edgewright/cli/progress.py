@@ -21,6 +21,9 @@ from edgewright.report.text import clean
 from edgewright.row import Cell, Failed, Outcome, Row, Skipped
 
 _PHASES = {
+    "push": "sending files",
+    "waiting": "waiting for the device",
+    "reconnect": "the connection broke, trying again",
     "import": "importing the runtime",
     "load": "loading",
     "first": "first inference",

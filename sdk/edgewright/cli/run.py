@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .options import farm_option, preset_option, store_option
+from .options import farm_option, fresh_option, preset_option, store_option
 
 
 @click.command()
@@ -18,6 +18,7 @@ from .options import farm_option, preset_option, store_option
 @click.option(
     "--markdown", "markdown_file", type=click.Path(path_type=Path), help="Write the report as Markdown."
 )
+@fresh_option
 @farm_option
 @store_option
 def run(
@@ -27,14 +28,16 @@ def run(
     json_file: Path | None,
     csv_file: Path | None,
     markdown_file: Path | None,
+    fresh: bool,
     farm: Path | None,
     store: str | None,
 ) -> int:
     """Measure a plan: workloads x recipes x runtimes x devices."""
     from edgewright.cache import default_cache
     from edgewright.farm.effort import load_effort
-    from edgewright.farm.execute import Settings, check_runtime
+    from edgewright.farm.execute import check_runtime
     from edgewright.farm.inventory import load_inventory
+    from edgewright.farm.job import Settings
     from edgewright.farm.plan import driving_of, load_plan
     from edgewright.farm.session import Work
     from edgewright.farm.subject import open_subject
@@ -61,4 +64,4 @@ def run(
         driving=driving,
     )
     text = plan_file.read_text(encoding="utf-8")
-    return launch(work, settings, output, name=plan.name, plan_text=text)
+    return launch(work, settings, output, name=plan.name, plan_text=text, fresh=fresh)

@@ -28,27 +28,33 @@ class AgentLink:
 
     def ask(
         self,
-        kind: str,
+        kind: str | tuple[str, ...],
         *words: str,
         stdin: bytes = b"",
         timeout_s: float = COMMAND_S,
         on_event: OnEvent = ignore,
     ) -> dict[str, Any]:
-        """Run one command of the agent and return its last event, which is of ``kind``.
+        """Run one command of the agent and return its last event, which is of ``kind``, or one of several.
 
         Raises:
             DeviceError: what the agent reported, or what kept it from answering.
         """
         process = self.transport.start(self.agent.argv(*words), stdin=stdin, timeout_s=timeout_s)
-        return last_event(self.target, process, kind, on_event)
+        kinds = (kind,) if isinstance(kind, str) else kind
+        return last_event(self.target, process, kinds, on_event)
 
     def decoded(self, kind: type[T], data: Any, where: str) -> T:
-        """A value out of an answer, checked against its type.
+        """As :func:`decoded`."""
+        return decoded(self.target, kind, data, where)
 
-        Raises:
-            ProtocolMismatch: it is something else.
-        """
-        try:
-            return wire.decode(kind, data, where)
-        except wire.WireError as error:
-            raise ProtocolMismatch(self.target, f"the agent's answer is not valid: {error}") from None
+
+def decoded(target: str, kind: type[T], data: Any, where: str) -> T:
+    """A value out of an answer, checked against its type.
+
+    Raises:
+        ProtocolMismatch: it is something else.
+    """
+    try:
+        return wire.decode(kind, data, where)
+    except wire.WireError as error:
+        raise ProtocolMismatch(target, f"the agent's answer is not valid: {error}") from None

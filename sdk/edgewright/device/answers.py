@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -33,30 +33,33 @@ def ignore(event: Mapping[str, Any]) -> None:
     """Take no interest in events."""
 
 
-def last_event(target: str, process: Process, kind: str, on_event: OnEvent = ignore) -> dict[str, Any]:
+def last_event(
+    target: str, process: Process, kinds: Collection[str], on_event: OnEvent = ignore
+) -> dict[str, Any]:
     """Read one agent command to its end.
 
     Args:
-        kind: the event that ends it well.
+        kinds: the events that end it well.
         on_event: called with what comes before that.
 
     Raises:
         ProtocolMismatch: what came is not the protocol, or another version of it.
         DeviceError: what the agent reported, or that it or the connection ended too early.
     """
+    due = " or ".join(kinds)
     with closing(process):
         events = _events(target, process)
         _check_hello(target, next(events, None), process)
         for event in events:
             name = event["event"]
-            if name == kind:
+            if name in kinds:
                 process.finish()
                 return event
             if name == "error":
                 process.finish()
                 raise reported(target, event)
             if name not in _FLEETING:
-                raise ProtocolMismatch(target, f"the agent sent {one_line(name)!r} where {kind!r} was due")
+                raise ProtocolMismatch(target, f"the agent sent {one_line(name)!r} where {due!r} was due")
             on_event(_flat(target, event))
         raise _ended(target, process)
 

@@ -55,7 +55,7 @@ if os.path.isdir(folder):
     for name in os.listdir(folder):
         if name.split(".")[0].isalnum() and name.endswith((".pyz", ".pyz.part")):
             os.unlink(os.path.join(folder, name))
-for name in ("busy",):
+for name in ("busy", "spool.lock"):
     path = os.path.join(root, name)
     if os.path.isfile(path):
         os.unlink(path)

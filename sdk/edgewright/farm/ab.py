@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewright.artifact import Artifact
+from edgewright.device import Errand
 from edgewright.errors import DeviceError
 from edgewright.report.paired import LOOKS, Finding, LaunchRatio, launch_ratio, look
 from edgewright_agent import protocol as wire
 from edgewright_agent.protocol_pair import PairJob, PairLaunch, PairPlan, PairResult
 
-from .execute import Bench, Settings, choose_runtime, format_of, make_job
+from .execute import choose_runtime
+from .job import Bench, Settings, format_of, make_job
 from .profile_ops import Model
 
 _NS = 1_000_000_000
@@ -83,7 +85,8 @@ def run_contest(
         plan = _plan(contest.budget_s, left_s, first=len(trial.ratios), launches=wanted)
         pair = PairJob(replace(job, job_id=uuid.uuid4().hex), plan)
         try:
-            result = bench.device.pair(pair, files)
+            result = bench.device.pair(pair, files, errand=Errand("comparison of two models"))
+            bench.device.acknowledge(pair.job.job_id)
         except DeviceError as error:
             if error.exit_code != 1:
                 raise
@@ -130,7 +133,7 @@ def _job(
     for model in (contest.a, contest.b):
         runtime = choose_runtime(model.runtime, model.subject, bench)
         artifact, _ = model.subject.artifact(model.recipe, bench.profile, format_of(runtime))
-        job, own = make_job(artifact, runtime, bench, settings, evaluate=False)
+        job, own = make_job(artifact, runtime, bench, settings, name=uuid.uuid4().hex, evaluate=False)
         files.update(own)
         made.append((job, artifact))
     (a, artifact_a), (b, artifact_b) = made

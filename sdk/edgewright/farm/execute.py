@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgewright.artifact import Artifact, Quality, sha256_file
+from edgewright.artifact import Artifact, Quality
 from edgewright.config import did_you_mean
-from edgewright.device import Device, OnEvent
+from edgewright.device import Device, Errand, OnEvent
 from edgewright.errors import (
     ConfigError,
     DeviceError,
@@ -21,16 +21,13 @@ from edgewright.errors import (
     TransientDeviceError,
     UnsupportedError,
 )
-from edgewright.profile import DeviceProfile
 from edgewright.recipe import Recipe
 from edgewright.row import ArtifactInfo, Cell, Failed, Outcome, Row, Skipped
 from edgewright.tensorfile import read_arrays
 from edgewright_agent import protocol as wire
 
-from .effort import Effort
-from .metered import FoundMeter, run_metered
-from .providers import Asked
-from .scenario import Driving
+from .job import Bench, Second, Settings, format_of, make_job, threads_of
+from .metered import run_metered
 from .subject import Subject
 
 #: ``tflite`` stands for the first of these that profile and device both have.
@@ -39,47 +36,34 @@ RUNTIME_CHOICES = (*wire.RUNTIMES, ANY_TFLITE)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What holds for every cell of a run. ``threads`` 0 stands for the device's performance cores.
-
-    ``asked`` names providers; without any, each profile's order is tried. ``effort`` is the preset as
-    ``driving`` needs it, see :meth:`~edgewright.farm.scenario.Driving.effort`.
-    """
-
-    effort: Effort
-    threads: int = 0
-    evaluate_on_device: bool = True
-    timeout_s: float = 1800.0
-    asked: Asked = field(default_factory=Asked)
-    driving: Driving = field(default_factory=Driving)
-
-
-@dataclass(frozen=True)
-class Bench:
-    """An open device with what it is and what it said of itself."""
-
-    device: Device
-    profile: DeviceProfile
-    facts: wire.Device
-    meter: FoundMeter | None = None
-
-
-@dataclass(frozen=True)
 class Task:
-    """A cell with what it takes to run it; ``recipe`` is None for a bare model."""
+    """A cell with what it takes to run it; ``recipe`` is None for a bare model.
+
+    ``key`` names the cell within its run and the run among all: the ids of its jobs come from it, so that the
+    same launch is the same job for the device, whichever process of this host asks.
+    """
 
     subject: Subject
     recipe: Recipe | None
     cell: Cell
+    key: str = ""
 
 
 @dataclass(frozen=True)
-class Second:
-    """A second model of the same job: another that runs at once, or the same exported for one batch size."""
+class Launch:
+    """One launch of a cell.
 
-    artifact: Artifact
-    runtime: str
-    batch: int = 0
+    Attributes:
+        name: of this launch among all that ever were.
+        number: for people.
+        evaluate: whether the quality is still to be judged.
+        job_ids: gains the id of the job that was submitted for it.
+    """
+
+    name: str
+    number: int
+    evaluate: bool
+    job_ids: list[str]
 
 
 @dataclass(frozen=True)
@@ -92,6 +76,7 @@ class Ready:
     started_at: str
     notes: tuple[str, ...] = ()
     seconds: tuple[Second, ...] = ()
+    key: str = ""
 
     def row(self, outcome: Outcome, settings: Settings, **facts: Any) -> Row:
         """The cell's row; ``facts`` are further fields of :class:`~edgewright.row.Row`."""
@@ -113,7 +98,7 @@ def prepare(task: Task, bench: Bench, settings: Settings) -> Ready | Row:
     started_at = _now()
     cell = task.cell
     try:
-        _threads(settings, bench)
+        threads_of(settings, bench)
         runtime = choose_runtime(cell.runtime, task.subject, bench)
         cell = replace(cell, runtime=runtime)
         artifact, notes = task.subject.artifact(task.recipe, bench.profile, format_of(runtime))
@@ -123,7 +108,7 @@ def prepare(task: Task, bench: Bench, settings: Settings) -> Ready | Row:
         return Row(cell, outcome_of(error), settings.effort.name, started_at, scenario=settings.driving.kind)
     if artifact.provenance:
         cell = replace(cell, workload=artifact.provenance.workload)
-    return Ready(task.subject, cell, artifact, started_at, (*notes, *reasons), seconds)
+    return Ready(task.subject, cell, artifact, started_at, (*notes, *reasons), seconds, task.key)
 
 
 def _others(bench: Bench, settings: Settings) -> Iterator[Second]:
@@ -158,14 +143,26 @@ def _first_axis(artifact: Artifact) -> int:
 
 
 def launch_once(
-    ready: Ready, bench: Bench, settings: Settings, *, evaluate: bool, on_event: OnEvent
+    ready: Ready, bench: Bench, settings: Settings, launch: Launch, on_event: OnEvent
 ) -> tuple[wire.RunResult, Quality | None]:
-    """One fresh process on the device; with the score of what it computed, when asked and possible."""
-    evaluating = evaluate and settings.evaluate_on_device and ready.artifact.evaluation is not None
+    """One fresh process on the device; with the score of what it computed, when asked and possible.
+
+    With an external meter it is another job each time: what the meter said the first time is lost.
+    """
+    evaluating = launch.evaluate and settings.evaluate_on_device and ready.artifact.evaluation is not None
     job, files = make_job(
-        ready.artifact, ready.cell.runtime, bench, settings, evaluate=evaluating, seconds=ready.seconds
+        ready.artifact,
+        ready.cell.runtime,
+        bench,
+        settings,
+        name=launch.name if bench.meter is None else f"{launch.name}/{uuid.uuid4()}",
+        evaluate=evaluating,
+        seconds=ready.seconds,
     )
-    result = run_metered(bench.device, job, files, on_event, bench.meter)
+    launch.job_ids.append(job.job_id)
+    cell = ready.cell
+    errand = Errand(f"{cell.workload} {cell.recipe} {cell.runtime}, launch {launch.number}", settings.wait_s)
+    result = run_metered(bench.device, job, files, on_event, bench.meter, errand)
     if result.scenario and result.scenario.batches and not any(b.latency_ns for b in result.scenario.batches):
         raise UnsupportedError("; ".join(dict.fromkeys(b.reason for b in result.scenario.batches)))
     return result, _judge(result, ready, bench.device) if evaluating else None
@@ -195,11 +192,6 @@ def check_runtime(name: str) -> str:
     return name
 
 
-def format_of(runtime: str) -> str:
-    """The file format a runtime executes."""
-    return next(name for name, runtimes in wire.FORMATS.items() if runtime in runtimes)
-
-
 def choose_runtime(asked: str, subject: Subject, bench: Bench) -> str:
     """The runtime to use on this device.
 
@@ -224,71 +216,6 @@ def choose_runtime(asked: str, subject: Subject, bench: Bench) -> str:
         f"no {asked} on the device: {reasons or 'not found'}",
         mend=f"pip install {possible[0]} there",
     )
-
-
-def make_job(
-    artifact: Artifact,
-    runtime: str,
-    bench: Bench,
-    settings: Settings,
-    *,
-    evaluate: bool,
-    seconds: Sequence[Second] = (),
-) -> tuple[wire.Job, dict[str, Path]]:
-    """The job of one launch, and where each file it names is on this host."""
-    files: dict[str, Path] = {}
-
-    def refer(path: Path, name: str) -> wire.FileRef:
-        ref = wire.FileRef(name, sha256_file(path), path.stat().st_size)
-        files[ref.sha256] = path
-        return ref
-
-    def data(made: Artifact, *, evaluate: bool) -> wire.Data:
-        def array(path: Path | None, name: str) -> wire.FileRef | None:
-            return refer(path, f"{name}.npz") if path else None
-
-        return wire.Data(
-            inputs=array(made.inputs, "inputs"),
-            expected=array(made.expected, "expected"),
-            evaluation=array(made.evaluation, "evaluation") if evaluate else None,
-            tolerance=made.tolerance,
-            shapes=dict(made.shapes),
-        )
-
-    def model(made: Artifact) -> wire.Model:
-        return wire.Model(
-            tuple(refer(path, path.name) for path in (made.path, *made.extra_files)), made.format
-        )
-
-    def execution(runtime: str) -> wire.Execution:
-        return settings.asked.execution(runtime, bench.profile, _threads(settings, bench))
-
-    identity = uuid.uuid4()
-    driving, effort = settings.driving, settings.effort
-    job = wire.Job(
-        job_id=identity.hex,
-        model=model(artifact),
-        execution=execution(runtime),
-        data=data(artifact, evaluate=evaluate),
-        scenario=driving.scenario(effort, identity.int),
-        energy=driving.energy(effort.energy(bench.profile.power.sensors)),
-        limits=wire.Limits(timeout_s=settings.timeout_s + driving.seconds(effort)),
-        companions=tuple(
-            wire.Companion(model(s.artifact), execution(s.runtime), data(s.artifact, evaluate=False), s.batch)
-            for s in seconds
-        ),
-    )
-    return job, files
-
-
-def _threads(settings: Settings, bench: Bench) -> int:
-    """Performance cores unless asked otherwise, and never more than there are (docs/measuring.md, R11)."""
-    cores = bench.facts.cpu_count
-    if settings.threads > cores:
-        raise ConfigError(
-            f"{bench.device.target.name}: {settings.threads} threads asked for, the device has {cores} cores"
-        )
-    return settings.threads or settings.driving.threads(bench.profile.hardware.threads(cores))
 
 
 def _judge(result: wire.RunResult, ready: Ready, device: Device) -> Quality | None:

@@ -8,16 +8,17 @@ again in the same way while its effort allows, and then reported as it is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from edgewright.artifact import Quality
-from edgewright.errors import EdgewrightError
+from edgewright.errors import EdgewrightError, JobLost
 from edgewright.report.verdict import verdict
 from edgewright.row import Cell, Measured, Outcome, Row
 from edgewright_agent import protocol as wire
 
-from .execute import Bench, Ready, Settings, Task, launch_once, outcome_of, prepare
+from .execute import Launch, Ready, Task, launch_once, outcome_of, prepare
+from .job import Bench, Settings
 
 #: Verdicts that another measurement may mend.
 PASSING = frozenset({"noisy", "perturbed", "throttled", "undervolted"})
@@ -54,6 +55,14 @@ class Trial:
         self._quality: Quality | None = None
         self._error: EdgewrightError | None = None
         self._notes: tuple[str, ...] = ()
+        self._begun = 0
+        self._was_lost = False
+        self.job_ids: list[str] = []
+
+    @property
+    def key(self) -> str:
+        """Of its task."""
+        return self._ready.key
 
     @property
     def has_ended(self) -> bool:
@@ -65,19 +74,28 @@ class Trial:
         number = len(self._launches) + 1
         watcher.begin(self._ready.cell, f"launch {number} of {self._settings.effort.launches}")
         try:
-            result, quality = launch_once(
-                self._ready,
-                self._bench,
-                self._settings,
-                evaluate=self._quality is None,
-                on_event=watcher.event,
-            )
+            result, quality = self._launched(number, watcher)
         except EdgewrightError as error:
             self._error = error
         else:
             self._launches.append(result)
             self._quality = self._quality or quality
         watcher.done()
+
+    def _launched(self, number: int, watcher: Watcher) -> tuple[wire.RunResult, Quality | None]:
+        """The launch; once in a cell it is begun again when the device lost it."""
+        self._begun += 1
+        launch = Launch(
+            f"{self._ready.key}/{self._begun}", number, self._quality is None, job_ids=self.job_ids
+        )
+        try:
+            return launch_once(self._ready, self._bench, self._settings, launch, watcher.event)
+        except JobLost as error:
+            if self._was_lost:
+                raise
+            self._was_lost = True
+            self._notes += (f"launch {number} was begun again: {error.message}",)
+        return self._launched(number, watcher)
 
     def start_again(self) -> None:
         """Put aside what was measured; a note will say why."""
@@ -103,7 +121,16 @@ class Trial:
         return Measured(tuple(self._launches), self._bench.facts)
 
 
-def run_group(tasks: Sequence[Task], bench: Bench, settings: Settings, watcher: Watcher) -> Iterator[Row]:
+@dataclass(frozen=True)
+class Ended:
+    """A cell that has ended: its row, and the jobs the device keeps until the row is safe."""
+
+    key: str
+    row: Row
+    job_ids: tuple[str, ...] = ()
+
+
+def run_group(tasks: Sequence[Task], bench: Bench, settings: Settings, watcher: Watcher) -> Iterator[Ended]:
     """Build all, then measure all in turn; the rows of those that cannot be built come first."""
     trials = []
     for task in tasks:
@@ -111,7 +138,7 @@ def run_group(tasks: Sequence[Task], bench: Bench, settings: Settings, watcher: 
         prepared = prepare(task, bench, settings)
         watcher.done()
         if isinstance(prepared, Row):
-            yield prepared
+            yield Ended(task.key, prepared)
         else:
             trials.append(Trial(prepared, bench, settings))
     _go_round(trials, settings, watcher)
@@ -121,7 +148,7 @@ def run_group(tasks: Sequence[Task], bench: Bench, settings: Settings, watcher: 
             trial.start_again()
         _go_round(again, settings, watcher)
     for trial in trials:
-        yield trial.row()
+        yield Ended(trial.key, trial.row(), tuple(trial.job_ids))
 
 
 def _go_round(trials: Sequence[Trial], settings: Settings, watcher: Watcher) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgewright.device import Device, OnEvent
+from edgewright.device import Device, Errand, OnEvent
 from edgewright.device.clock import SAME_CLOCK, ClockBounds
 from edgewright_agent import protocol as wire
 
@@ -73,21 +73,26 @@ def find_meter(device: Device, config: MeterConfig) -> FoundMeter:
 
 
 def run_metered(
-    device: Device, job: wire.Job, files: Mapping[str, Path], on_event: OnEvent, found: FoundMeter | None
+    device: Device,
+    job: wire.Job,
+    files: Mapping[str, Path],
+    on_event: OnEvent,
+    found: FoundMeter | None,
+    errand: Errand,
 ) -> wire.RunResult:
     """As :meth:`Device.run`, with energy from the meter where there is one.
 
     What keeps it from being known becomes the energy's reason; another sensor never takes the meter's place.
     """
     if found is None or job.energy is None:
-        return device.run(job, files, on_event)
+        return device.run(job, files, on_event, errand)
     if found.reason:
-        result = device.run(replace(job, energy=None), files, on_event)
+        result = device.run(replace(job, energy=None), files, on_event, errand)
         return replace(result, energy=wire.Energy(None, (), found.reason))
     job = replace(job, energy=found.plan(job.energy))
     meter = found.config.meter
     if found.config.where == "device":
-        result = device.run(job, files, on_event)
+        result = device.run(job, files, on_event, errand)
         return replace(result, energy=_aligned(meter, result.energy, result.energy.recording, SAME_CLOCK))
     clock = device.clock()
     with HostMeter(meter) as recorder:
@@ -97,7 +102,7 @@ def run_metered(
                 recorder.start()
             on_event(event)
 
-        result = device.run(job, files, watch)
+        result = device.run(job, files, watch, errand)
         recording = recorder.stop()
     return replace(result, energy=_aligned(meter, result.energy, recording, clock.narrowed(device.clock())))
 

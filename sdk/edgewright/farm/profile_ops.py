@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewright.artifact import Artifact
+from edgewright.device import Errand
 from edgewright.recipe import Recipe
 from edgewright.report.ops import OpsDocument, Profiled, ops_document
 from edgewright.report.ops.assemble import Place
 from edgewright.report.ops.disturbance import disturbance
 from edgewright_agent import protocol as wire
 
-from .execute import Bench, Settings, choose_runtime, format_of, make_job
+from .execute import choose_runtime
+from .job import Bench, Settings, format_of, make_job
 from .subject import Subject
 
 #: How often a profile is taken while something disturbs the device.
@@ -59,7 +61,7 @@ def profile_models(
     profiled = []
     for model, runtime, artifact in built:
         on_model(f"profiling {model.label} on {bench.device.target.name}")
-        job, files = make_job(artifact, runtime, bench, settings, evaluate=False)
+        job, files = make_job(artifact, runtime, bench, settings, name=uuid.uuid4().hex, evaluate=False)
         job = replace(job, scenario=_PLAIN, energy=None, profile_ops=plan)
         result = _run_undisturbed(bench, job, files)
         profiled.append(Profiled(model.label, artifact.sha256, artifact.size_bytes, artifact.format, result))
@@ -69,12 +71,14 @@ def profile_models(
 
 def _run_undisturbed(bench: Bench, job: wire.Job, files: Mapping[str, Path]) -> wire.RunResult:
     """Run the job; again, a few times at most, while its own figures say that something else slowed it."""
-    for _ in range(_TRIES - 1):
-        result = bench.device.run(job, files)
-        if not _is_disturbed(result):
-            return result
+    errand = Errand(f"profile of {job.model.files[0].name}")
+    for number in range(_TRIES):
+        result = bench.device.run(job, files, errand=errand)
+        bench.device.acknowledge(job.job_id)
+        if number == _TRIES - 1 or not _is_disturbed(result):
+            break
         job = replace(job, job_id=uuid.uuid4().hex)
-    return bench.device.run(job, files)
+    return result
 
 
 def _is_disturbed(result: wire.RunResult) -> bool:

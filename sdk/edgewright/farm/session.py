@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 
 from edgewright.device import Device
-from edgewright.errors import DeviceError, EdgewrightError
+from edgewright.errors import DeviceError, EdgewrightError, TransientDeviceError
 from edgewright.profiles import load_profile
 from edgewright.recipe import Recipe
 from edgewright.row import Cell, Row
 from edgewright.store import Store
 
-from .execute import Bench, Settings, Task, row_without_device
+from .execute import Task, row_without_device
 from .group import Watcher, run_group
 from .inventory import Target
+from .job import Bench, Settings
 from .metered import find_meter
 from .subject import AS_IS, BareSubject, Subject
 
@@ -32,14 +34,15 @@ class Work:
     @property
     def count(self) -> int:
         """How many cells there are."""
-        return sum(len(group) for target in self.targets for group in self.groups(target))
+        return sum(len(group) for target in self.targets for group in self.groups(target, ""))
 
-    def groups(self, target: Target) -> Iterator[list[Task]]:
+    def groups(self, target: Target, run_id: str) -> Iterator[list[Task]]:
         """The cells of one device, those of one subject together: they will be compared with each other.
 
         A bare model is measured as it is, whatever the recipes.
         """
         profile = load_profile(target.profile).name
+        number = itertools.count()
         for subject in self.subjects:
             recipes = (None,) if isinstance(subject, BareSubject) else self.recipes
             yield [
@@ -47,6 +50,7 @@ class Work:
                     subject,
                     recipe,
                     Cell(subject.name, recipe.name if recipe else AS_IS, target.name, profile, runtime),
+                    f"{run_id}/{target.name}/{next(number)}",
                 )
                 for recipe in recipes
                 for runtime in self.runtimes
@@ -56,30 +60,45 @@ class Work:
 def run_work(work: Work, settings: Settings, store: Store, run_id: str, watcher: Watcher) -> list[Row]:
     """Measure everything; rows are stored as soon as they are known.
 
+    Cells whose row the run has already, because it was begun by a process that died, are not measured again.
     A device that cannot be opened gives every one of its cells a row with the reason.
     """
-    rows: list[Row] = []
+    rows = dict(store.rows_by_key(run_id))
 
-    def keep(row: Row) -> None:
-        store.add_row(run_id, row)
-        rows.append(row)
+    def keep(key: str, row: Row) -> None:
+        store.add_row(run_id, row, key)
+        rows[key] = row
         watcher.row(row)
 
     for target in work.targets:
-        groups = list(work.groups(target))
+        groups = [
+            left
+            for group in work.groups(target, run_id)
+            if (left := [task for task in group if task.key not in rows])
+        ]
+        if not groups:
+            continue
         watcher.expect(sum(map(len, groups)))
         try:
             bench = open_bench(target)
         except DeviceError as error:
-            for task in chain.from_iterable(groups):
-                keep(row_without_device(task.cell, error, settings))
+            for task in itertools.chain.from_iterable(groups):
+                keep(task.key, row_without_device(task.cell, error, settings))
                 watcher.done()
             continue
         with bench.device:
             for group in groups:
-                for row in run_group(group, bench, settings, watcher):
-                    keep(row)
-    return rows
+                for ended in run_group(group, bench, settings, watcher):
+                    keep(ended.key, ended.row)
+                    _forget(bench.device, ended.job_ids)
+    return list(rows.values())
+
+
+def _forget(device: Device, job_ids: Sequence[str]) -> None:
+    """Let the device forget jobs whose row is stored; a device that is gone keeps them, as it should."""
+    if job_ids:
+        with suppress(TransientDeviceError):
+            device.acknowledge(*job_ids)
 
 
 def open_bench(target: Target) -> Bench:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -19,6 +19,7 @@ from edgewright.errors import ConfigError, StoreError
 from edgewright.row import Failed, Measured, Row
 
 from .location import database_url, default_location, shown
+from .process import may_live, this_process
 from .records import Run, RunSummary, StoredRun
 from .rowcodec import row_from_json, row_to_json
 from .schema import make_engine, migrate, prepare_file
@@ -81,8 +82,12 @@ class Store:
     ) -> None:
         self.close()
 
-    def begin_run(self, name: str, plan_text: str, preset: str) -> str:
-        """Record that a run starts; its id."""
+    def begin_run(self, name: str, plan_text: str, preset: str, request: str = "") -> str:
+        """Record that a run starts; its id.
+
+        Args:
+            request: what was asked for as a digest, for :meth:`interrupted_run`.
+        """
         now = datetime.now(UTC)
         run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         with self._write() as session:
@@ -95,12 +100,44 @@ class Store:
                     started_at=now.isoformat(timespec="milliseconds"),
                     finished_at=None,
                     version=__version__,
+                    request=request,
+                    process=this_process(),
                 )
             )
         return run_id
 
-    def add_row(self, run_id: str, row: Row) -> None:
-        """Add a row to a run; when this returns it is on disk.
+    def interrupted_run(self, request: str, *, within: timedelta) -> Run | None:
+        """Take over the latest run of the same request when it was not finished and its process is gone.
+
+        Args:
+            within: how long ago it may have begun.
+        """
+        with self._write() as session:
+            record = session.scalars(
+                select(RunRecord)
+                .where(RunRecord.request == request)
+                .order_by(RunRecord.number.desc())
+                .limit(1)
+            ).first()
+            if record is None or record.finished_at is not None or may_live(record.process):
+                return None
+            if datetime.now(UTC) - datetime.fromisoformat(record.started_at) > within:
+                return None
+            record.process = this_process()
+            return _run(record)
+
+    def rows_by_key(self, run_id: str) -> dict[str, Row]:
+        """The rows of a run that were added with a key, by it."""
+        with self._read() as session:
+            found = session.execute(
+                select(RowRecord.key, RowRecord.position, RowRecord.body)
+                .where(RowRecord.run_id == run_id, RowRecord.key != "")
+                .order_by(RowRecord.position)
+            )
+            return {key: self._row(run_id, position, body) for key, position, body in found}
+
+    def add_row(self, run_id: str, row: Row, key: str = "") -> None:
+        """Add a row to a run; when this returns it is on disk. ``key`` says which of its cells it is of.
 
         Raises:
             ConfigError: there is no such run.
@@ -122,6 +159,7 @@ class Store:
                     outcome=_outcome_name(row),
                     started_at=row.started_at,
                     body=body,
+                    key=key,
                 )
             )
 

@@ -32,6 +32,8 @@ class RunRecord(Base):
     started_at: Mapped[str] = mapped_column(String(40))
     finished_at: Mapped[str | None] = mapped_column(String(40))
     version: Mapped[str] = mapped_column(String(40))
+    request: Mapped[str] = mapped_column(String(64), server_default="")
+    process: Mapped[str] = mapped_column(Text, server_default="")
 
 
 class RowRecord(Base):
@@ -54,3 +56,4 @@ class RowRecord(Base):
     outcome: Mapped[str] = mapped_column(String(16))
     started_at: Mapped[str] = mapped_column(String(40))
     body: Mapped[str] = mapped_column(Text)
+    key: Mapped[str] = mapped_column(Text, server_default="")

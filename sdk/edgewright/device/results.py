@@ -1,11 +1,32 @@
-"""What a device tells of two models that took turns, checked before anything is computed from it."""
+"""What a device tells of a job, checked before anything is computed from it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from edgewright.errors import ProtocolMismatch
+from edgewright_agent.protocol import RunResult
 from edgewright_agent.protocol_pair import PairJob, PairLaunch, PairResult
 
+from .agent_link import decoded
+
 _ROUNDS = frozenset({"ABBA", "BAAB"})
+
+
+def checked_result(target: str, event: Mapping[str, Any], job_id: str, output_bytes: int) -> RunResult:
+    """The result in a ``result`` event.
+
+    Raises:
+        ProtocolMismatch: it is none, another job's, or announces outputs of more than ``output_bytes``.
+    """
+    result = decoded(target, RunResult, event.get("result"), "result")
+    if result.job_id != job_id:
+        raise ProtocolMismatch(target, "the result is another job's")
+    sizes = [file.size_bytes for file in result.files]
+    if min(sizes, default=0) < 0 or sum(sizes) > output_bytes:
+        raise ProtocolMismatch(target, f"the outputs are larger than {output_bytes} bytes")
+    return result
 
 
 def check_pair(target: str, result: PairResult, pair: PairJob) -> None:
