@@ -29,6 +29,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgewright.agent_archive import agent_archive
 from edgewright.artifact import sha256_file
+from edgewright.boundary import quiet
 from edgewright.device import Device
 from edgewright.farm.inventory import Target
 from edgewright_agent import protocol as wire
@@ -116,14 +117,16 @@ def write_model(path: Path, width: int, layers: int, size: int) -> None:
 
 def write_tflite(path: Path, width: int, layers: int, size: int) -> None:
     """The same stack of convolutions as TFLite."""
-    import litert_torch
-    import torch
+    with quiet():
+        import litert_torch
+        import torch
 
     modules: list[torch.nn.Module] = []
     for layer in range(layers):
         modules += [torch.nn.Conv2d(3 if layer == 0 else width, width, 3, padding=1), torch.nn.ReLU()]
     stack = torch.nn.Sequential(*modules, torch.nn.AdaptiveAvgPool2d(1)).eval()
-    litert_torch.convert(stack, (torch.zeros(1, 3, size, size),)).export(str(path))
+    with quiet():
+        litert_torch.convert(stack, (torch.zeros(1, 3, size, size),)).export(str(path))
 
 
 def bare(script: str, model: Path, seconds: float) -> Taken:

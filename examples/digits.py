@@ -10,8 +10,9 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
+from torch.utils.data import TensorDataset
 
-from edgewright.workload import Evaluation, Workload
+from edgewright.workload import Evaluation, Training, Workload
 
 SEED = 0
 EPOCHS = 12
@@ -79,6 +80,11 @@ def workload() -> Workload:
             inputs=(test_x,),
             score=lambda outputs: float((outputs[0].argmax(1) == test_y).mean()),
         ),
-        train=lambda module: fit(module, train_images, train_labels, TUNING_EPOCHS, rate=2e-3),
+        training=Training(
+            data=TensorDataset(train_images, train_labels),
+            loss=lambda scores, labels: nn.functional.cross_entropy(scores, labels, label_smoothing=0.05),
+            epochs=TUNING_EPOCHS,
+            learning_rate=2e-3,
+        ),
         source="scikit-learn's digits (UCI ML hand-written digits, CC BY 4.0)",
     )

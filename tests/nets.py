@@ -9,6 +9,8 @@ import_torch()
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
+from edgewright.workload import Training  # noqa: E402
+
 Tensors = tuple[torch.Tensor, ...]
 
 
@@ -90,3 +92,17 @@ def images(count: int) -> tuple[Tensors, ...]:
 
 def features(seed: int = 0) -> torch.Tensor:
     return torch.randn(1, 8, generator=torch.Generator().manual_seed(seed))
+
+
+def training(shape: tuple[int, ...], classes: int, epochs: int = 1, count: int = 32) -> Training:
+    """Noise with labels that a small part of it decides, so that there is something to learn."""
+    generator = torch.Generator().manual_seed(5)
+    samples = torch.randn((count, *shape), generator=generator)
+    labels = (samples.flatten(1)[:, :classes]).argmax(1)
+    return Training(
+        torch.utils.data.TensorDataset(samples, labels),
+        nn.functional.cross_entropy,
+        epochs=epochs,
+        batch_size=16,
+        learning_rate=2e-3,
+    )

@@ -2,6 +2,7 @@
 
     objects/<sha256>.<ending>           model files, recorded inputs and outputs
     records/<request>/<sha256>.json     one build that answered the request, named by its own content
+    checkpoints/<request>-<step>/       where a long step goes on after a kill
 
 A request names what is asked; a record names what the workload had read when it was answered. The record
 serves while all of that is unchanged and every file it names still has its SHA-256; a damaged one is
@@ -66,6 +67,7 @@ class Cache:
     def __init__(self, root: Path) -> None:
         self._objects = root / "objects"
         self._records = root / "records"
+        self.checkpoints = root / "checkpoints"
 
     def find(self, request: str) -> Record | None:
         """The newest record that answers ``request`` and still holds, or None."""

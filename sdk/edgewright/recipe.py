@@ -43,9 +43,12 @@ ENTRY_POINTS = "edgewright.techniques"
 
 #: Edgewright's own techniques: name -> ``module:class``.
 OWN_TECHNIQUES: dict[str, str] = {
+    "distill": "edgewright.compress.distill:Distill",
+    "factorize": "edgewright.compress.factorize:Factorize",
     "fp16": "edgewright.compress.fp16:Fp16",
     "prune": "edgewright.compress.prune:Prune",
     "quantize": "edgewright.compress.quantize:Quantize",
+    "sparsify": "edgewright.compress.sparsify:Sparsify",
 }
 
 
@@ -54,10 +57,12 @@ class Technique(Protocol):
 
     Attributes:
         stage: ``model`` edits the ``nn.Module`` before export, ``file`` edits the exported file.
+        saves: which of ``file``, ``memory`` and ``time`` it can save; whether it does, a measurement tells.
         options: a frozen dataclass whose fields are the keys of a step in TOML, all with defaults.
     """
 
     stage: ClassVar[Stage]
+    saves: ClassVar[tuple[str, ...]]
     options: ClassVar[type[Any]]
 
     def profile_facts(self, options: Any, profile: DeviceProfile, format: str) -> Mapping[str, object]:

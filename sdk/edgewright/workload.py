@@ -38,6 +38,27 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Training:
+    """What the model is trained on, for steps that train, such as fine-tuning and distillation.
+
+    Edgewright's own loop does the rest, so that it can show progress, go on after a kill, add a teacher's
+    loss to yours, and use a GPU.
+
+    Attributes:
+        data: a map-style dataset whose items are ``(*inputs, target)`` without batch axes, as
+            :class:`torch.utils.data.TensorDataset` gives them.
+        loss: from what ``forward`` returned and the batch's targets to a scalar tensor.
+        epochs, batch_size, learning_rate: of a fine-tuning; a recipe may ask for others.
+    """
+
+    data: Any
+    loss: Callable[[Any, torch.Tensor], torch.Tensor]
+    epochs: int = 10
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
 class Workload:
     """A model with what is needed to compress and judge it.
 
@@ -48,7 +69,8 @@ class Workload:
             They fix the shapes of the exported file.
         calibration: representative inputs, each like ``example_inputs``, for static quantization.
         evaluate: how to judge an exported file; without it, agreement is not measured.
-        train: fine-tunes a module in place with a fixed seed; without it, pruning is not recovered.
+        training: what to train on; without it, steps that must train cannot be had.
+        train: fine-tunes a module in place with a fixed seed in its own way; ``training`` goes before it.
         source: where model and data come from, and their licences.
     """
 
@@ -58,4 +80,5 @@ class Workload:
     calibration: Sequence[tuple[torch.Tensor, ...]] = ()
     evaluate: Evaluation | None = None
     train: Callable[[torch.nn.Module], None] | None = None
+    training: Training | None = None
     source: str = field(default="", kw_only=True)

@@ -15,7 +15,7 @@ from tests import nets
 from tests.plain_runner import plain_run
 
 from edgewright.artifact import sha256_file
-from edgewright.compress import Changed, FileJob
+from edgewright.compress import Changed, FileJob, ModelJob
 from edgewright.config import parse
 from edgewright.errors import CompressionError, ConfigError
 from edgewright.export import Request, exporter, formats
@@ -89,17 +89,30 @@ def test_what_it_reads_of_the_profile_can_be_hashed(name: str, format: str) -> N
     assert json.loads(json.dumps(facts)) == facts
 
 
+def weights(module: torch.nn.Module) -> int:
+    return sum(int((parameter != 0).sum()) for parameter in module.parameters())
+
+
 @pytest.mark.parametrize("name", MODEL)
-def test_a_model_technique_shrinks_the_module_keeps_its_outputs_and_says_so(name: str) -> None:
+def test_a_model_technique_changes_the_module_keeps_its_outputs_and_says_so(name: str) -> None:
     module, technique = nets.Residual(32).eval(), TECHNIQUES[name]
-    workload = Workload("net", module, (nets.image(),))
-    changed = technique.apply(copy.deepcopy(module), workload, technique.options())
+    workload = Workload("net", module, (nets.image(),), training=nets.training(nets.image().shape[1:], 5))
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    changed = technique.apply(ModelJob(copy.deepcopy(module), workload), technique.options())
     assert isinstance(changed, Changed)
-    assert changed.notes
-    before, after = (sum(p.numel() for p in m.parameters()) for m in (module, changed.module))
-    assert after < before
+    assert changed.notes and not changed.module.training
+    if "file" in technique.saves:
+        assert weights(changed.module) < weights(module)
+    after = changed.module.state_dict()
+    assert list(after) != list(before) or any(not torch.equal(after[key], before[key]) for key in before)
+    assert all(torch.equal(value, module.state_dict()[key]) for key, value in before.items())
     with torch.no_grad():
         assert changed.module(nets.image()).shape == module(nets.image()).shape
+
+
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_it_says_what_it_saves(name: str) -> None:
+    assert set(TECHNIQUES[name].saves) <= {"file", "memory", "time"}
 
 
 @pytest.mark.parametrize("name", MODEL)
@@ -107,7 +120,8 @@ def test_a_model_technique_that_can_change_nothing_fails(name: str) -> None:
     technique = TECHNIQUES[name]
     with pytest.raises(CompressionError):
         technique.apply(
-            nets.NoWeights(), Workload("net", nets.NoWeights(), (nets.features(),)), technique.options()
+            ModelJob(nets.NoWeights(), Workload("net", nets.NoWeights(), (nets.features(),))),
+            technique.options(),
         )
 
 

@@ -6,6 +6,7 @@ import copy
 import functools
 import importlib
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ import numpy as np
 from edgewright.artifact import ExportParity, Quality, sha256_file
 from edgewright.boundary import foreign
 from edgewright.cache import Cache, Record
-from edgewright.compress import FileJob
+from edgewright.compress import FileJob, ModelJob
 from edgewright.errors import (
     CompressionError,
     ConfigError,
@@ -193,11 +194,15 @@ class _Build:
         workload, recipe = self._session.workload, self._plan.recipe
         module: torch.nn.Module = copy.deepcopy(workload.model).eval()
         notes: list[str] = []
-        for step in recipe.model_steps:
+        for number, step in enumerate(recipe.model_steps):
             self._progress(step.technique)
             technique: Any = find_technique(step.technique)
             seed_everything()
-            changed = technique.apply(module, workload, step.options)
+            checkpoints = self._store.checkpoints / f"{key}-{number}"
+            job = ModelJob(module, workload, self._progress, checkpoints)
+            changed = technique.apply(job, step.options)
+            if checkpoints.is_dir():
+                shutil.rmtree(checkpoints)
             module = changed.module.eval()
             notes += changed.notes
         self._progress(f"exporting to {self._plan.format}")

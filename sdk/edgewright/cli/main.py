@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "build": ("edgewright.cli.build", "build", "Compress and export a model for a device profile."),
     "compare": ("edgewright.cli.compare", "compare", "Compare two runs, reports or rows: is B slower?"),
     "device": ("edgewright.cli.device", "device", "List, probe and trust devices."),
+    "keys": ("edgewright.cli.keys", "keys", "Make keys that sign models, and show them."),
+    "models": ("edgewright.cli.models", "models", "List the light networks that can be students."),
     "profile-ops": (
         "edgewright.cli.profile_ops",
         "profile_ops",
@@ -32,6 +34,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "profiles": ("edgewright.cli.profiles", "profiles", "List, show and check device profiles."),
     "report": ("edgewright.cli.report", "report", "Render a stored run."),
     "run": ("edgewright.cli.run", "run", "Measure a plan: workloads x recipes x runtimes x devices."),
+    "techniques": ("edgewright.cli.techniques", "techniques", "List and show compression techniques."),
+    "verify": ("edgewright.cli.verify", "verify", "Check built models against their manifests."),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -24,6 +24,27 @@ class Changed:
 
     module: torch.nn.Module
     notes: tuple[str, ...] = ()
+
+
+def _unheard(_: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class ModelJob:
+    """One module to edit.
+
+    Attributes:
+        module: a copy in evaluation mode, the technique's own.
+        tell: says what goes on, a few words at a time.
+        checkpoints: a folder for what a long step needs to go on after a kill; None keeps nothing. What is
+            written there is named by the step, and removed when the step is done.
+    """
+
+    module: torch.nn.Module
+    workload: Workload
+    tell: Callable[[str], None] = _unheard
+    checkpoints: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -47,13 +68,14 @@ class ModelTechnique(Protocol):
     """Edits a module. See :class:`edgewright.recipe.Technique` for the rest."""
 
     stage: ClassVar[Literal["model"]]
+    saves: ClassVar[tuple[str, ...]]
     options: ClassVar[type[Any]]
 
     def profile_facts(self, options: Any, profile: DeviceProfile, format: str) -> Mapping[str, object]:
         """See :class:`edgewright.recipe.Technique`."""
 
-    def apply(self, module: torch.nn.Module, workload: Workload, options: Any) -> Changed:
-        """Edit ``module``, which is a copy in evaluation mode, and return it.
+    def apply(self, job: ModelJob, options: Any) -> Changed:
+        """Edit the job's module, or make another, and return it.
 
         Raises:
             CompressionError: when it failed or changed nothing.
@@ -64,6 +86,7 @@ class FileTechnique(Protocol):
     """Edits an exported file. See :class:`edgewright.recipe.Technique` for the rest."""
 
     stage: ClassVar[Literal["file"]]
+    saves: ClassVar[tuple[str, ...]]
     options: ClassVar[type[Any]]
 
     def profile_facts(self, options: Any, profile: DeviceProfile, format: str) -> Mapping[str, object]:

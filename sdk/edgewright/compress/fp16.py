@@ -30,6 +30,7 @@ class Fp16:
     """See the module."""
 
     stage: ClassVar[Literal["file"]] = "file"
+    saves: ClassVar[tuple[str, ...]] = ("file",)
     options: ClassVar[type[Any]] = Fp16Options
 
     def profile_facts(

@@ -2,25 +2,30 @@
 
 Channels that depend on each other (residual sums, depthwise convolutions, normalisations) go together;
 torch-pruning's dependency graph (Fang et al., DepGraph, CVPR 2023, arXiv 2301.12900) finds them. The
-least important by group magnitude go first, every layer losing the same share.
+least important go first: within each layer its share, or wherever in the model they are. In several rounds
+with training in between the model can heal meanwhile (Han et al., NIPS 2015); training that pulls the scales
+of batch normalisation to nothing beforehand shows which channels it can do without (Liu et al., Network
+Slimming, ICCV 2017).
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from edgewright.boundary import foreign
-from edgewright.config import STRICT
+from edgewright.config import STRICT, did_you_mean
 from edgewright.errors import CompressionError
 from edgewright.profile import DeviceProfile
-from edgewright.workload import Workload
 
-from . import Changed
+from . import Changed, ModelJob
+from .importance import Importance, Measure
+from .tuning import Tuning, can_tune, tune
 
 if TYPE_CHECKING:
     import torch
@@ -35,21 +40,34 @@ class PruneOptions:
 
     Attributes:
         amount: share of the model's parameters to remove, as nearly as rounding allows.
-        norm: 1 or 2, the norm by which a channel's weights are its importance.
+        importance: the measure by which channels are ranked, see :mod:`.importance`.
+        scope: ``local`` takes the same share from each layer, ``global`` the least important of all.
+        layers: pairs of a layer's name and the share of its channels to remove, in place of ``amount``.
         round_to: channel counts are kept to multiples of this, the width of vector units.
+        rounds: how often a part is removed and the rest trained.
+        sparsity_epochs, sparsity: training beforehand that pulls the scales of batch normalisation towards
+            zero, and how hard.
         fine_tune: train afterwards when the workload can.
+        tuning: how to train.
     """
 
     amount: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
-    norm: Literal[1, 2] = 2
+    importance: Measure = "l2"
+    scope: Literal["local", "global"] = "local"
+    layers: tuple[tuple[str, float], ...] = ()
     round_to: Annotated[int, Field(ge=1, le=64)] = 8
+    rounds: Annotated[int, Field(ge=1, le=100)] = 1
+    sparsity_epochs: Annotated[int, Field(ge=0, le=1000)] = 0
+    sparsity: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-4
     fine_tune: bool = True
+    tuning: Tuning = field(default_factory=Tuning)
 
 
 class Prune:
     """See the module."""
 
     stage: ClassVar[Literal["model"]] = "model"
+    saves: ClassVar[tuple[str, ...]] = ("file", "memory", "time")
     options: ClassVar[type[Any]] = PruneOptions
 
     def profile_facts(
@@ -58,62 +76,103 @@ class Prune:
         """Nothing: the module is the same for every device."""
         return {}
 
-    def apply(self, module: torch.nn.Module, workload: Workload, options: PruneOptions) -> Changed:
+    def apply(self, job: ModelJob, options: PruneOptions) -> Changed:
         """See :class:`edgewright.compress.ModelTechnique`."""
+        module = job.module
         before = _parameters(module)
         if not before:
             raise CompressionError("prune: the model has no parameters")
-        pruned = _search(module, workload, options)
-        removed = 1 - _parameters(pruned) / before
-        if removed <= 0:
-            raise CompressionError(
-                f"prune removed nothing: no layer has channels to spare at multiples of {options.round_to}",
-                mend="lower round_to, or raise amount",
-            )
-        said = f"pruned {removed * 100:.1f} % of parameters"
-        if abs(removed - options.amount) > 0.1:
-            said += f", {options.amount * 100:.0f} % were asked for and channels go by {options.round_to}"
-        if not options.fine_tune:
-            return Changed(pruned, (f"{said}, not fine-tuned: the recipe says so",))
-        if workload.train is None:
-            return Changed(pruned, (f"{said}, not fine-tuned: workload has no train",))
-        workload.train(pruned)
-        return Changed(pruned.eval(), (f"{said}, then fine-tuned",))
+        notes = []
+        if options.sparsity_epochs:
+            notes.append(_make_sparse(job, options))
+        trains = options.fine_tune and can_tune(job)
+        trained = ""
+        for number in range(1, options.rounds + 1):
+            left = (1 - options.amount) ** (number / options.rounds)
+            module = _search(module, job, options, wanted=left * before)
+            if _parameters(module) == before:
+                multiples = f"multiples of {options.round_to}"
+                raise CompressionError(
+                    f"prune removed nothing: no layer has channels to spare at {multiples}",
+                    mend="lower round_to, or raise amount",
+                )
+            if trains:
+                turn = f", round {number} of {options.rounds}" if options.rounds > 1 else ""
+                trained = tune(job, module, options.tuning, name=f"fine-tuning{turn}")
+        notes.append(_said(1 - _parameters(module) / before, options, job, trained))
+        return Changed(module.eval(), tuple(notes))
 
 
-def _search(module: torch.nn.Module, workload: Workload, options: PruneOptions) -> torch.nn.Module:
-    """The copy whose removed share is nearest to the wanted one, by bisecting the channels' share."""
-    total = _parameters(module)
+def _said(removed: float, options: PruneOptions, job: ModelJob, trained: str) -> str:
+    said = f"pruned {removed * 100:.1f} % of parameters"
+    if not options.layers and abs(removed - options.amount) > 0.1:
+        said += f", {options.amount * 100:.0f} % were asked for and channels go by {options.round_to}"
+    if trained:
+        rounds = f" in {options.rounds} rounds of" if options.rounds > 1 else ":"
+        return f"{said}, fine-tuned{rounds} {trained}"
+    if options.fine_tune:
+        return f"{said}, not fine-tuned: workload has no training"
+    return f"{said}, not fine-tuned: the recipe says so"
+
+
+def _make_sparse(job: ModelJob, options: PruneOptions) -> str:
+    """Train with a price on the scales of batch normalisation."""
+    import torch
+    from torch import nn
+
+    norms = nn.modules.batchnorm._BatchNorm
+    scales = [m.weight for m in job.module.modules() if isinstance(m, norms) and m.weight is not None]
+    if not scales:
+        raise CompressionError("prune: sparsity_epochs needs batch normalisation, the model has none")
+
+    def price(_: torch.nn.Module) -> torch.Tensor:
+        return options.sparsity * torch.stack([scale.abs().sum() for scale in scales]).sum()
+
+    tuning = replace(options.tuning, epochs=options.sparsity_epochs)
+    tune(job, job.module, tuning, name="sparsity training", penalty=price)
+    return f"{options.sparsity_epochs} epochs of sparsity training"
+
+
+def _search(
+    module: torch.nn.Module, job: ModelJob, options: PruneOptions, *, wanted: float
+) -> torch.nn.Module:
+    """The copy whose number of parameters is nearest to the wanted one, by bisecting the channels' share."""
+    importance = Importance(options.importance, module, job)
+    if options.layers:
+        return _prune(copy.deepcopy(module), job, 0.0, importance, options)
     low, high = 0.0, 1.0
-    best, best_distance = module, options.amount
+    best, best_distance = module, abs(_parameters(module) - wanted)
     for _ in range(_SEARCH_STEPS):
         share = (low + high) / 2
-        candidate = _prune(copy.deepcopy(module), workload, share, options)
-        removed = 1 - _parameters(candidate) / total
-        if abs(removed - options.amount) < best_distance:
-            best, best_distance = candidate, abs(removed - options.amount)
-        low, high = (share, high) if removed < options.amount else (low, share)
+        candidate = _prune(copy.deepcopy(module), job, share, importance, options)
+        left = _parameters(candidate)
+        if abs(left - wanted) < best_distance:
+            best, best_distance = candidate, abs(left - wanted)
+        low, high = (share, high) if left > wanted else (low, share)
     return best
 
 
 def _prune(
-    module: torch.nn.Module, workload: Workload, share: float, options: PruneOptions
+    module: torch.nn.Module, job: ModelJob, share: float, importance: Importance, options: PruneOptions
 ) -> torch.nn.Module:
+    named = _layers(module, options.layers)
     with foreign(CompressionError, "prune (torch-pruning)"):
         import torch
         import torch_pruning
 
         for parameter in module.parameters():
             parameter.requires_grad_(True)  # the dependency graph is traced through gradients
-        inputs = workload.example_inputs
+        inputs = job.workload.example_inputs
         with torch.no_grad():
             before = _shapes(module(*inputs))
         # torch-pruning's defaults for these are dicts shared by every pruner ever made: always give our own.
         pruner = torch_pruning.pruner.BasePruner(
             module,
             inputs,
-            importance=torch_pruning.importance.GroupMagnitudeImportance(p=options.norm),
+            importance=importance.of(module),
+            global_pruning=options.scope == "global",
             pruning_ratio=share,
+            pruning_ratio_dict=named,
             ignored_layers=_output_layers(module, inputs),
             round_to=options.round_to,
             in_channel_groups={},
@@ -121,11 +180,25 @@ def _prune(
             num_heads={},
         )
         pruner.step()
+        module.zero_grad()
         with torch.no_grad():
             after = _shapes(module(*inputs))
     if after != before:
         raise CompressionError(f"prune changed the output from {before} to {after}")
     return module
+
+
+def _layers(module: torch.nn.Module, shares: tuple[tuple[str, float], ...]) -> dict[torch.nn.Module, float]:
+    """The named layers themselves."""
+    found = dict(module.named_modules())
+    for name, share in shares:
+        if name not in found:
+            raise CompressionError(
+                f"prune: no layer is called {name!r}", mend=did_you_mean(name, list(found))
+            )
+        if not 0 < share < 1:
+            raise CompressionError(f"prune: the share of {name} is {share}", mend="between 0 and 1")
+    return {found[name]: share for name, share in shares}
 
 
 def _output_layers(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[torch.nn.Module]:

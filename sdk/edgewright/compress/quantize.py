@@ -52,6 +52,7 @@ class Quantize:
     """See the module."""
 
     stage: ClassVar[Literal["file"]] = "file"
+    saves: ClassVar[tuple[str, ...]] = ("file", "memory", "time")
     options: ClassVar[type[Any]] = QuantizeOptions
 
     def profile_facts(

@@ -1,0 +1,206 @@
+"""One layer as a chain of thinner ones: singular values, Tucker-2 and CP, and what rank to take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgewright.boundary import foreign
+from edgewright.errors import CompressionError
+
+from .vbmf import vbmf_rank
+
+if TYPE_CHECKING:
+    import torch
+
+    from .factorize import FactorizeOptions
+
+Array = npt.NDArray[np.float32]
+
+_CP_ITERATIONS = 200
+_CP_RANK_SHARE = 1.5
+
+
+@dataclass(frozen=True)
+class Decomposed:
+    """What takes a layer's place, and its rank or ranks."""
+
+    module: torch.nn.Module
+    rank: str
+
+
+def decomposed(layer: torch.nn.Module, options: FactorizeOptions) -> Decomposed | str:
+    """The layer decomposed, or in a few words why it stays."""
+    from torch import nn
+
+    if isinstance(layer, nn.Linear):
+        return _linear(layer, options) if options.linear else "linear"
+    assert isinstance(layer, nn.Conv2d)
+    if layer.groups != 1:
+        return "grouped"
+    if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+        return "its padding"
+    if layer.kernel_size == (1, 1):
+        return _pointwise(layer, options) if options.linear else "1 x 1"
+    if options.convolutions == "none":
+        return "a convolution"
+    weight = _array(layer.weight)
+    if options.convolutions == "tucker":
+        return _tucker(layer, weight, options)
+    return _cp(layer, weight, options)
+
+
+def _linear(layer: torch.nn.Linear, options: FactorizeOptions) -> Decomposed | str:
+    from torch import nn
+
+    weight = _array(layer.weight)
+    rank = _rank(weight, options, sum(weight.shape))
+    if not _pays(rank * sum(weight.shape), weight.size, options):
+        return f"rank {rank} of {min(weight.shape)} saves too little"
+    left, right = _split(weight, rank)
+    chain = nn.Sequential(
+        nn.Linear(layer.in_features, rank, bias=False),
+        nn.Linear(rank, layer.out_features, bias=layer.bias is not None),
+    )
+    _fill(chain, [right, left], layer.bias)
+    return Decomposed(chain, str(rank))
+
+
+def _pointwise(layer: torch.nn.Conv2d, options: FactorizeOptions) -> Decomposed | str:
+    weight = _array(layer.weight)[:, :, 0, 0]
+    rank = _rank(weight, options, sum(weight.shape))
+    if not _pays(rank * sum(weight.shape), weight.size, options):
+        return f"rank {rank} of {min(weight.shape)} saves too little"
+    left, right = _split(weight, rank)
+    chain = _chain(layer, [(layer.in_channels, rank, 1, 1), (rank, layer.out_channels, 1, 1)], spatial=0)
+    _fill(chain, [right[:, :, None, None], left[:, :, None, None]], layer.bias)
+    return Decomposed(chain, str(rank))
+
+
+def _tucker(layer: torch.nn.Conv2d, weight: Array, options: FactorizeOptions) -> Decomposed | str:
+    outputs, inputs, *kernel = weight.shape
+    area = int(np.prod(kernel))
+    unfolded = weight.reshape(outputs, -1), weight.transpose(1, 0, 2, 3).reshape(inputs, -1)
+    if options.rank == "ratio":
+        share = _tucker_share(outputs, inputs, area, options.ratio)
+        ranks = max(1, round(share * outputs)), max(1, round(share * inputs))
+    else:
+        ranks = _rank(unfolded[0], options, 0), _rank(unfolded[1], options, 0)
+    r_out, r_in = ranks
+    left = outputs * r_out + r_out * r_in * area + inputs * r_in
+    if not _pays(left, weight.size, options):
+        return f"ranks {r_out} and {r_in} of {outputs} and {inputs} save too little"
+    with foreign(CompressionError, "factorize (tensorly)"):
+        from tensorly.decomposition import partial_tucker
+
+        (core, (u_out, u_in)), _ = partial_tucker(weight, rank=[r_out, r_in], modes=[0, 1], init="svd")
+    k = (kernel[0], kernel[1])
+    chain = _chain(layer, [(inputs, r_in, 1, 1), (r_in, r_out, *k), (r_out, outputs, 1, 1)], spatial=1)
+    _fill(chain, [u_in.T[:, :, None, None], core, u_out[:, :, None, None]], layer.bias)
+    return Decomposed(chain, f"{r_out} x {r_in}")
+
+
+def _cp(layer: torch.nn.Conv2d, weight: Array, options: FactorizeOptions) -> Decomposed | str:
+    from torch import nn
+
+    outputs, inputs, *kernel = weight.shape
+    area = int(np.prod(kernel))
+    each = outputs + inputs + area
+    if options.rank == "ratio":
+        rank = max(1, int(options.ratio * weight.size / each))
+    else:
+        unfolded = weight.reshape(outputs, -1), weight.transpose(1, 0, 2, 3).reshape(inputs, -1)
+        rank = max(1, round(_CP_RANK_SHARE * max(_rank(matrix, options, 0) for matrix in unfolded)))
+    if not _pays(rank * each, weight.size, options):
+        return f"rank {rank} saves too little"
+    with foreign(CompressionError, "factorize (tensorly)"):
+        from tensorly.decomposition import parafac
+
+        weights, factors = parafac(
+            weight.reshape(outputs, inputs, area),
+            rank=rank,
+            n_iter_max=_CP_ITERATIONS,
+            init="svd" if rank <= min(outputs, inputs, area) else "random",
+            random_state=0,
+            normalize_factors=True,
+            l2_reg=1e-6,
+        )
+    u_out, u_in, u_area = factors
+    # Spread evenly, so that no factor is much larger than another and training goes well.
+    scale = np.cbrt(np.abs(weights))
+    chain = nn.Sequential(
+        nn.Conv2d(inputs, rank, 1, bias=False),
+        nn.Conv2d(rank, rank, (kernel[0], kernel[1]), groups=rank, bias=False, **_moves(layer)),
+        nn.Conv2d(rank, outputs, 1, bias=layer.bias is not None),
+    )
+    depthwise = (u_area * scale).T.reshape(rank, 1, *kernel)
+    first, last = (u_in * scale).T[:, :, None, None], (u_out * scale * np.sign(weights))[:, :, None, None]
+    _fill(chain, [first, depthwise, last], layer.bias)
+    return Decomposed(chain, str(rank))
+
+
+def _rank(matrix: Array, options: FactorizeOptions, each: int) -> int:
+    """The rank for one matrix; ``each`` is what one more costs in weights, for ``ratio``."""
+    match options.rank:
+        case "vbmf":
+            return max(1, vbmf_rank(matrix))
+        case "energy":
+            energy = np.linalg.svd(matrix, compute_uv=False) ** 2
+            return int(np.searchsorted(np.cumsum(energy) / energy.sum(), options.energy)) + 1
+    return max(1, int(options.ratio * matrix.size / each))
+
+
+def _tucker_share(outputs: int, inputs: int, area: int, ratio: float) -> float:
+    """Which share of both channel counts leaves ``ratio`` of the weights."""
+    quadratic, linear = outputs * inputs * area, outputs**2 + inputs**2
+    goal = ratio * quadratic
+    return float((-linear + np.sqrt(linear**2 + 4 * quadratic * goal)) / (2 * quadratic))
+
+
+def _pays(left: int, of: int, options: FactorizeOptions) -> bool:
+    """Each weight of a convolution or linear layer is one multiplication a position: one bound for both."""
+    return left <= options.margin * of
+
+
+def _split(matrix: Array, rank: int) -> tuple[Array, Array]:
+    u, s, v = np.linalg.svd(matrix, full_matrices=False)
+    root = np.sqrt(s[:rank])
+    return (u[:, :rank] * root).astype(np.float32), (root[:, None] * v[:rank]).astype(np.float32)
+
+
+def _chain(
+    layer: torch.nn.Conv2d, parts: list[tuple[int, int, int, int]], *, spatial: int
+) -> torch.nn.Sequential:
+    """Convolutions of these channels and kernels; the one at ``spatial`` moves as the layer did."""
+    from torch import nn
+
+    made = []
+    for number, (inputs, outputs, *kernel) in enumerate(parts):
+        has_bias = number == len(parts) - 1 and layer.bias is not None
+        size = (kernel[0], kernel[1])
+        made.append(
+            nn.Conv2d(inputs, outputs, size, bias=has_bias, **(_moves(layer) if number == spatial else {}))
+        )
+    return nn.Sequential(*made)
+
+
+def _moves(layer: torch.nn.Conv2d) -> dict[str, Any]:
+    """How a convolution goes over its input."""
+    return {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
+
+
+def _fill(chain: torch.nn.Sequential, weights: list[Any], bias: torch.Tensor | None) -> None:
+    import torch
+
+    with torch.no_grad():
+        for part, weight in zip(chain, weights, strict=True):
+            part.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight, dtype=np.float32)))  # type: ignore[operator]
+        if bias is not None:
+            chain[-1].bias.copy_(bias)  # type: ignore[operator]
+
+
+def _array(weight: torch.Tensor) -> Array:
+    return weight.detach().cpu().numpy().astype(np.float32)

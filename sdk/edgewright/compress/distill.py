@@ -1,0 +1,172 @@
+"""Distillation: the module, or a light network in its place, is trained by a teacher.
+
+The teacher is the workload's own model (``offline``), a peer that learns at the same time and is taught in
+turn (``online``: Zhang et al., Deep Mutual Learning, CVPR 2018, arXiv 1706.00384), or the student of the
+generation before (``self``: Furlanello et al., Born-Again Networks, ICML 2018, arXiv 1805.04770). What is
+handed over is in :mod:`.distillation`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Mapping
+from dataclasses import field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from edgewright.config import STRICT
+from edgewright.profile import DeviceProfile
+
+from . import Changed, ModelJob
+from .distillation import Response, first, teach
+from .tuning import SEED, Tuning, training_of, tune
+
+if TYPE_CHECKING:
+    import torch
+
+    Tensors = tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True, config=STRICT)
+class DistillOptions:
+    """Options of ``distill``.
+
+    Attributes:
+        kind: what the teacher hands over.
+        mode: who the teacher is.
+        student: a light network to train in the model's place, see ``edgewright models list``; without one
+            the model itself is trained, as the steps before have left it.
+        width: of that network's channels, as a share of the published ones.
+        temperature, weight: how soft the teacher's answers are, and its share in the loss.
+        generations: for ``self``, how many students follow each other.
+        tuning: how to train.
+    """
+
+    kind: Literal["response", "feature", "relation"] = "response"
+    mode: Literal["offline", "online", "self"] = "offline"
+    student: str = ""
+    width: Annotated[float, Field(gt=0.0, le=4.0)] = 1.0
+    temperature: Annotated[float, Field(gt=0.0, le=100.0)] = 4.0
+    weight: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    generations: Annotated[int, Field(ge=1, le=20)] = 2
+    tuning: Tuning = field(default_factory=Tuning)
+
+
+class Distill:
+    """See the module."""
+
+    stage: ClassVar[Literal["model"]] = "model"
+    saves: ClassVar[tuple[str, ...]] = ()
+    options: ClassVar[type[Any]] = DistillOptions
+
+    def profile_facts(
+        self, options: DistillOptions, profile: DeviceProfile, format: str
+    ) -> Mapping[str, object]:
+        """Nothing: the module is the same for every device."""
+        return {}
+
+    def apply(self, job: ModelJob, options: DistillOptions) -> Changed:
+        """See :class:`edgewright.compress.ModelTechnique`."""
+        training_of(job, "distillation")
+        student = _student(job, options)
+        if options.mode == "online":
+            said = _online(job, student, options)
+        elif options.mode == "self":
+            student, said = _generations(job, student, options)
+        else:
+            said = _offline(job, student, job.workload.model, options, "distillation")
+        who = f"{options.student} at width {options.width:g}" if options.student else "the model"
+        return Changed(student.eval(), (f"{who} taught by {options.kind}, {options.mode}: {said}",))
+
+
+def _student(job: ModelJob, options: DistillOptions) -> torch.nn.Module:
+    if not options.student:
+        return job.module
+    import torch
+
+    from edgewright.students import make_student
+
+    example = job.workload.example_inputs
+    with torch.no_grad():
+        outputs = first(job.module(*example)).shape[-1]
+    torch.manual_seed(SEED)
+    return make_student(options.student, options.width, example[0], outputs)
+
+
+def _offline(
+    job: ModelJob, student: torch.nn.Module, teacher: torch.nn.Module, options: DistillOptions, name: str
+) -> str:
+    term = teach(options.kind, job, student, teacher, options.temperature, options.weight)
+    return tune(job, student, options.tuning, name=name, terms=(term,))
+
+
+def _online(job: ModelJob, student: torch.nn.Module, options: DistillOptions) -> str:
+    """Beside a peer of the same kind that is drawn anew."""
+    peer = _redrawn(student)
+    return tune(job, student, options.tuning, name="mutual learning", terms=(_Peer(job, peer, options),))
+
+
+def _generations(
+    job: ModelJob, student: torch.nn.Module, options: DistillOptions
+) -> tuple[torch.nn.Module, str]:
+    """Students that begin alike, each taught by the one before; the first by itself as it came."""
+    begin = copy.deepcopy(student)
+    teacher = tuned = student
+    if options.student:
+        said = tune(job, teacher, options.tuning, name="generation 0")
+    said = ""
+    for number in range(1, options.generations + 1):
+        tuned = copy.deepcopy(begin)
+        said = _offline(job, tuned, teacher, options, f"generation {number} of {options.generations}")
+        teacher = tuned
+    return tuned, f"{options.generations} generations of {said}"
+
+
+def _redrawn(module: torch.nn.Module) -> torch.nn.Module:
+    import torch
+
+    peer = copy.deepcopy(module)
+    torch.manual_seed(SEED + 1)
+    for layer in peer.modules():
+        reset = getattr(layer, "reset_parameters", None)
+        if reset is not None:
+            reset()
+    return peer
+
+
+class _Peer:
+    """A term whose teacher is trained on the same batches, by the task and by the student."""
+
+    def __init__(self, job: ModelJob, peer: torch.nn.Module, options: DistillOptions) -> None:
+
+        training = training_of(job, "distillation")
+        self.weight = options.weight
+        self.parameters: list[torch.nn.Parameter] = []
+        self._loss = training.loss
+        self._peer = peer.train()
+        self._rate = options.tuning.learning_rate or training.learning_rate
+        self._to_student = Response(peer, options.temperature, options.weight)
+        self._optimizer: torch.optim.Optimizer | None = None
+
+    def watching(self, module: torch.nn.Module) -> contextlib.AbstractContextManager[object]:
+        """The peer comes to where the student is."""
+        import torch
+
+        self._to_student.watching(module)
+        self._optimizer = torch.optim.AdamW(self._peer.parameters(), lr=self._rate)
+        return contextlib.nullcontext()
+
+    def __call__(self, inputs: Tensors, returned: Any, targets: torch.Tensor) -> torch.Tensor:
+        """Train the peer for a step, then what the student may learn of it."""
+        import torch
+
+        assert self._optimizer is not None
+        self._optimizer.zero_grad()
+        theirs = self._peer(*inputs)
+        taught = self._to_student.between(first(theirs), first(returned).detach(), targets)
+        torch.autograd.backward((1 - self.weight) * self._loss(theirs, targets) + self.weight * taught)
+        self._optimizer.step()
+        return self._to_student.between(first(returned), first(theirs).detach(), targets)

@@ -1,0 +1,125 @@
+"""Low rank: a layer is replaced by a chain of thinner ones whose product is nearly its weight.
+
+* Linear layers and 1 x 1 convolutions become two, by the singular value decomposition (Denton et al., NIPS
+  2014, arXiv 1404.0736).
+* Larger convolutions become 1 x 1, k x k, 1 x 1 by Tucker-2 (Kim et al., ICLR 2016, arXiv 1511.06530), or
+  1 x 1, depthwise k x k, 1 x 1 by CP (Lebedev et al., ICLR 2015, arXiv 1412.6553).
+
+The ranks come from VBMF, from the share of the weight's energy to keep, or from the size to reach. A layer
+that would not become smaller, and cheaper to compute, by a margin is left as it is, and the notes say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from edgewright.config import STRICT
+from edgewright.errors import CompressionError
+from edgewright.profile import DeviceProfile
+
+from . import Changed, ModelJob
+from .tuning import Tuning, can_tune, tune
+
+if TYPE_CHECKING:
+    import torch
+
+_NAMED = 3
+
+
+@dataclass(frozen=True, config=STRICT)
+class FactorizeOptions:
+    """Options of ``factorize``.
+
+    Attributes:
+        convolutions: how convolutions larger than 1 x 1 are decomposed; ``none`` leaves them.
+        linear: whether linear layers and 1 x 1 convolutions are decomposed too.
+        rank: where the ranks come from, see the module.
+        energy: for ``energy``, the share of the squared singular values to keep.
+        ratio: for ``ratio``, the share of a layer's weights that may be left.
+        margin: a layer must shrink to this share of its weights, and of its multiplications, to be replaced.
+        layers: the names of the layers to consider; without any, all but the first and the last, which hold few
+            of the weights and most of what the model sees and says.
+        fine_tune: train afterwards when the workload can.
+        tuning: how to train.
+    """
+
+    convolutions: Literal["tucker", "cp", "none"] = "tucker"
+    linear: bool = True
+    rank: Literal["vbmf", "energy", "ratio"] = "vbmf"
+    energy: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.9
+    ratio: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.4
+    margin: Annotated[float, Field(gt=0.0, le=1.0)] = 0.9
+    layers: tuple[str, ...] = ()
+    fine_tune: bool = True
+    tuning: Tuning = field(default_factory=Tuning)
+
+
+class Factorize:
+    """See the module."""
+
+    stage: ClassVar[Literal["model"]] = "model"
+    saves: ClassVar[tuple[str, ...]] = ("file", "memory", "time")
+    options: ClassVar[type[Any]] = FactorizeOptions
+
+    def profile_facts(
+        self, options: FactorizeOptions, profile: DeviceProfile, format: str
+    ) -> Mapping[str, object]:
+        """Nothing: the module is the same for every device."""
+        return {}
+
+    def apply(self, job: ModelJob, options: FactorizeOptions) -> Changed:
+        """See :class:`edgewright.compress.ModelTechnique`."""
+        from .decompose import decomposed
+
+        module = job.module
+        candidates = _candidates(module, options)
+        if not candidates:
+            raise CompressionError("factorize: the model has no layer that can be decomposed")
+        replaced, left = [], []
+        for name in candidates:
+            job.tell(f"decomposing {name}")
+            found = decomposed(module.get_submodule(name), options)
+            if isinstance(found, str):
+                left.append(f"{name} ({found})")
+            else:
+                module = _with(module, name, found.module)
+                replaced.append(f"{name} at rank {found.rank}")
+        if not replaced:
+            raise CompressionError(
+                f"factorize changed nothing: {'; '.join(left[:_NAMED])}", mend="lower energy or ratio"
+            )
+        said = f"{len(replaced)} layers decomposed ({', '.join(replaced[:_NAMED])}{_more(replaced)})"
+        if options.fine_tune and can_tune(job):
+            said += f", fine-tuned: {tune(job, module.eval(), options.tuning)}"
+        else:
+            said += ", not fine-tuned"
+        notes = (f"left as they were: {', '.join(left[:_NAMED])}{_more(left)}",) if left else ()
+        return Changed(module.eval(), (said, *notes))
+
+
+def _candidates(module: torch.nn.Module, options: FactorizeOptions) -> list[str]:
+    from torch import nn
+
+    found = [name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    unknown = sorted(set(options.layers) - set(found))
+    if unknown:
+        raise CompressionError(f"factorize: {unknown[0]!r} is no convolution and no linear layer")
+    return [name for name in found if name in options.layers] if options.layers else found[1:-1]
+
+
+def _with(module: torch.nn.Module, name: str, layer: torch.nn.Module) -> torch.nn.Module:
+    """The module with ``layer`` in the place of that name."""
+    if not name:
+        return layer
+    parent, _, last = name.rpartition(".")
+    setattr(module.get_submodule(parent), last, layer)
+    return module
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""

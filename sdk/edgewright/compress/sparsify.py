@@ -1,0 +1,177 @@
+"""Unstructured and semi-structured pruning: single weights are set to zero.
+
+The stored and pushed file becomes smaller once it is packed; dense kernels take as long as before. N:M
+patterns (2:4 of NVIDIA's Ampere, Mishra et al., 2021, arXiv 2104.08378) are what accelerators with such
+kernels need. Which weights go: the smallest (Han et al., NIPS 2015), those of the smallest saliency ``w^2 h
+/ 2`` with the loss's curvature ``h`` taken from squared gradients (LeCun et al., Optimal Brain Damage, NIPS
+1989), or any. In several rounds the share grows along a cubic, fast at first (Zhu and Gupta, 2017, arXiv
+1710.01878), and the rest is trained in between; what was set to zero stays so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from edgewright.config import STRICT
+from edgewright.errors import CompressionError, ConfigError
+from edgewright.profile import DeviceProfile
+
+from . import Changed, ModelJob
+from .importance import Importance
+from .tuning import SEED, Tuning, can_tune, tune
+
+if TYPE_CHECKING:
+    import torch
+
+_MOST_GROUPED = 64
+
+
+@dataclass(frozen=True, config=STRICT)
+class SparsifyOptions:
+    """Options of ``sparsify``.
+
+    Attributes:
+        amount: share of the weights of convolutions and linear layers to set to zero.
+        by: ``magnitude``, ``obd`` or ``random``.
+        scope: ``global`` takes the least important of all layers, ``local`` the same share of each.
+        n, m: with both, of each ``m`` weights in a row the ``n`` most important stay, and ``amount`` and
+            ``scope`` do not count.
+        rounds: how often a part is set to zero and the rest trained.
+        fine_tune: train when the workload can.
+        tuning: how to train.
+    """
+
+    amount: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.8
+    by: Literal["magnitude", "obd", "random"] = "magnitude"
+    scope: Literal["global", "local"] = "global"
+    n: Annotated[int, Field(ge=0, lt=_MOST_GROUPED)] = 0
+    m: Annotated[int, Field(ge=0, le=_MOST_GROUPED)] = 0
+    rounds: Annotated[int, Field(ge=1, le=100)] = 1
+    fine_tune: bool = True
+    tuning: Tuning = field(default_factory=Tuning)
+
+    def __post_init__(self) -> None:
+        if (self.n or self.m) and not 0 < self.n < self.m:
+            raise ConfigError(f"sparsify: {self.n} of {self.m} weights", mend="0 < n < m, as in n = 2, m = 4")
+
+
+class Sparsify:
+    """See the module."""
+
+    stage: ClassVar[Literal["model"]] = "model"
+    saves: ClassVar[tuple[str, ...]] = ("file",)
+    options: ClassVar[type[Any]] = SparsifyOptions
+
+    def profile_facts(
+        self, options: SparsifyOptions, profile: DeviceProfile, format: str
+    ) -> Mapping[str, object]:
+        """Nothing: the module is the same for every device."""
+        return {}
+
+    def apply(self, job: ModelJob, options: SparsifyOptions) -> Changed:
+        """See :class:`edgewright.compress.ModelTechnique`."""
+        module = job.module
+        weights = _weights(module)
+        if not weights:
+            raise CompressionError("sparsify: the model has no convolution and no linear layer")
+        trains = options.fine_tune and can_tune(job)
+        trained = ""
+        for number in range(1, options.rounds + 1):
+            share = options.amount * (1 - (1 - number / options.rounds) ** 3)
+            masks = _masks(module, job, options, share)
+            keep = _keeper(weights, masks)
+            keep()
+            if trains:
+                turn = f", round {number} of {options.rounds}" if options.rounds > 1 else ""
+                trained = tune(job, module, options.tuning, name=f"retraining{turn}", after_step=keep)
+        zeros = sum(int((weight == 0).sum()) for weight in weights.values())
+        total = sum(weight.numel() for weight in weights.values())
+        if not zeros:
+            raise CompressionError("sparsify set nothing to zero", mend="raise amount")
+        pattern = f" in a {options.n}:{options.m} pattern" if options.m else ""
+        said = f"set {zeros / total * 100:.1f} % of weights to zero{pattern}"
+        after = f", retrained: {trained}" if trained else ", not retrained"
+        return Changed(module.eval(), (said + after,))
+
+
+def _weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The weights of convolutions and linear layers by name."""
+    from torch import nn
+
+    return {
+        f"{name}.weight" if name else "weight": layer.weight
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.modules.conv._ConvNd | nn.Linear)
+    }
+
+
+def _masks(
+    module: torch.nn.Module, job: ModelJob, options: SparsifyOptions, share: float
+) -> dict[str, torch.Tensor]:
+    """What stays, as ones."""
+    import torch
+
+    scores = _scores(module, job, options)
+    if options.m:
+        return {name: _pattern(score, options.n, options.m) for name, score in scores.items()}
+    if options.scope == "local":
+        return {name: _above(score, share, score) for name, score in scores.items()}
+    everything = torch.cat([score.flatten() for score in scores.values()])
+    return {name: _above(score, share, everything) for name, score in scores.items()}
+
+
+def _scores(module: torch.nn.Module, job: ModelJob, options: SparsifyOptions) -> dict[str, torch.Tensor]:
+    """How much each weight matters. What is zero already matters least, so that it stays zero."""
+    import torch
+
+    weights: dict[str, torch.Tensor] = {name: weight.data for name, weight in _weights(module).items()}
+    match options.by:
+        case "magnitude":
+            return {name: torch.abs(weight) for name, weight in weights.items()}
+        case "obd":
+            curvature = Importance("hessian", module, job).squares
+            return {
+                name: weight**2 * (curvature.get(name, torch.zeros_like(weight)) + 1e-12) / 2
+                for name, weight in weights.items()
+            }
+    drawn = torch.Generator().manual_seed(SEED)
+    return {name: torch.rand(w.shape, generator=drawn) * (w != 0) for name, w in weights.items()}
+
+
+def _above(score: torch.Tensor, share: float, among: torch.Tensor) -> torch.Tensor:
+    """Ones where the score is not among the least ``share`` of ``among``."""
+    count = int(share * among.numel())
+    if count == 0:
+        return score.new_ones(score.shape)
+    threshold = among.flatten().kthvalue(count).values
+    return (score > threshold).to(score.dtype)
+
+
+def _pattern(score: torch.Tensor, n: int, m: int) -> torch.Tensor:
+    """Ones for the ``n`` greatest of each ``m`` along the inputs; a rest that is no whole group stays."""
+    import torch
+
+    rows = score.flatten(1)
+    whole = rows.shape[1] // m * m
+    mask = torch.ones_like(rows)
+    groups = rows[:, :whole].reshape(rows.shape[0], -1, m)
+    kept = torch.zeros_like(groups).scatter_(2, groups.topk(n, dim=2).indices, 1.0)
+    mask[:, :whole] = kept.reshape(rows.shape[0], whole)
+    return mask.reshape(score.shape)
+
+
+def _keeper(weights: Mapping[str, torch.Tensor], masks: Mapping[str, torch.Tensor]) -> Callable[[], None]:
+    """Sets to zero what the masks do."""
+    import torch
+
+    def keep() -> None:
+        with torch.no_grad():
+            for name, weight in weights.items():
+                weight.mul_(masks[name].to(weight.device))
+
+    return keep

@@ -1,0 +1,286 @@
+"""Training a module for a while: the one loop behind fine-tuning, distillation and all that trains.
+
+It shows progress, goes on after a kill from the last epoch that was kept, runs on a GPU where torch has one,
+and gives the same weights for the same seed on the same machine. AdamW with a learning rate that falls to
+nothing along a cosine (Loshchilov and Hutter, ICLR 2019 and 2017): it needs no other choice to be sound.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from edgewright.boundary import foreign
+from edgewright.config import STRICT
+from edgewright.errors import CompressionError
+from edgewright.files import replacing
+from edgewright.workload import Training
+
+from . import ModelJob
+
+if TYPE_CHECKING:
+    import torch
+
+    Tensors = tuple[torch.Tensor, ...]
+
+SEED = 0
+#: An epoch is kept when this much time has passed since the last one was.
+KEEP_EVERY_S = 20.0
+_TELL_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, config=STRICT)
+class Tuning:
+    """How a step trains; 0 leaves a choice to the workload.
+
+    Attributes:
+        distillation: the model as it was before the recipe also teaches, by this kind of distillation.
+        temperature, teacher_weight: of the teacher's share in the loss, see :mod:`.distillation`.
+    """
+
+    epochs: Annotated[int, Field(ge=0, le=10_000)] = 0
+    learning_rate: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
+    distillation: Literal["none", "response", "feature", "relation"] = "none"
+    temperature: Annotated[float, Field(gt=0.0, le=100.0)] = 4.0
+    teacher_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+
+
+class Term(Protocol):
+    """A share in the loss beside the task's own.
+
+    Attributes:
+        weight: of the task's own loss it takes so much away, between 0 and 1.
+        parameters: what is trained along with the module, such as a teacher's adapters.
+    """
+
+    @property
+    def weight(self) -> float:
+        """See the class."""
+
+    @property
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """See the class."""
+
+    def watching(self, module: torch.nn.Module) -> contextlib.AbstractContextManager[object]:
+        """Look into the module while it is trained."""
+
+    def __call__(
+        self, inputs: tuple[torch.Tensor, ...], returned: Any, targets: torch.Tensor
+    ) -> torch.Tensor:
+        """The term for one batch, a scalar."""
+
+
+def can_tune(job: ModelJob) -> bool:
+    """Whether the workload can train in any way."""
+    return job.workload.training is not None or job.workload.train is not None
+
+
+def training_of(job: ModelJob, why: str) -> Training:
+    """The workload's training.
+
+    Raises:
+        CompressionError: it has none; ``why`` says what needs it.
+    """
+    if job.workload.training is None:
+        raise CompressionError(
+            f"{why} needs the workload's training", mend="give Workload a training=Training(...)"
+        )
+    return job.workload.training
+
+
+def tune(
+    job: ModelJob,
+    module: torch.nn.Module,
+    tuning: Tuning,
+    *,
+    name: str = "fine-tuning",
+    terms: Sequence[Term] = (),
+    penalty: Callable[[torch.nn.Module], torch.Tensor] | None = None,
+    after_step: Callable[[], None] | None = None,
+) -> str:
+    """Train ``module`` in place; what was done in a few words.
+
+    Args:
+        name: what the training is, for progress and for its checkpoint.
+        terms: shares in the loss, a teacher's for instance.
+        penalty: added to the loss of each batch, for instance to make weights sparse.
+        after_step: called after each step of the optimizer, for instance to keep weights at zero.
+
+    Raises:
+        CompressionError: the loss is no longer a number, or the terms need a training that is not there.
+        ConfigError: the workload's own code raised.
+    """
+    import torch
+
+    terms = (*terms, *_teacher(job, module, tuning))
+    own = job.workload.train
+    if job.workload.training is None and own is not None and not (terms or penalty or after_step):
+        own(module)
+        module.eval()
+        return "trained by the workload"
+    training = training_of(job, name)
+    epochs = tuning.epochs or training.epochs
+    torch.manual_seed(SEED)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for term in terms:
+        for parameter in term.parameters:
+            parameter.data = parameter.data.to(device)
+    loop = _Loop(job, module.to(device), training, tuning, epochs, name, terms)
+    with contextlib.ExitStack() as stack:
+        for term in terms:
+            stack.enter_context(term.watching(module))
+        loop.run(penalty, after_step)
+    module.to("cpu").eval()
+    return f"{epochs} epochs"
+
+
+def _teacher(job: ModelJob, module: torch.nn.Module, tuning: Tuning) -> tuple[Term, ...]:
+    """The workload's own model, when it is to teach."""
+    from .distillation import teach
+
+    if tuning.distillation == "none":
+        return ()
+    teacher = job.workload.model
+    return (teach(tuning.distillation, job, module, teacher, tuning.temperature, tuning.teacher_weight),)
+
+
+class _Loop:
+    """One training, from where the last one of the same kind was killed."""
+
+    def __init__(
+        self,
+        job: ModelJob,
+        module: torch.nn.Module,
+        training: Training,
+        tuning: Tuning,
+        epochs: int,
+        name: str,
+        terms: Sequence[Term],
+    ) -> None:
+        import torch
+
+        self._job, self._module, self._training, self._name = job, module, training, name
+        self._epochs, self._terms = epochs, terms
+        self._device = next((p.device for p in module.parameters()), torch.device("cpu"))
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        parameters += [parameter for term in terms for parameter in term.parameters]
+        if not parameters:
+            raise CompressionError(f"{name}: nothing in the model can be trained")
+        self._optimizer = torch.optim.AdamW(parameters, lr=tuning.learning_rate or training.learning_rate)
+        self._steps = -(-len(training.data) // training.batch_size)
+        self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
+            self._optimizer, max(1, epochs * self._steps)
+        )
+        self._kept = _Kept(job.checkpoints, name, module, [epochs, len(training.data), asdict(tuning)])
+
+    def run(
+        self, penalty: Callable[[torch.nn.Module], torch.Tensor] | None, after_step: Callable[[], None] | None
+    ) -> None:
+        first = self._kept.load(self._module, self._optimizer, self._schedule)
+        self._module.train()
+        for epoch in range(first, self._epochs):
+            for number, loss in enumerate(self._epoch(epoch, penalty, after_step), 1):
+                self._tell(epoch, number, loss)
+            self._kept.keep(epoch + 1, self._module, self._optimizer, self._schedule)
+        self._kept.keep(self._epochs, self._module, self._optimizer, self._schedule, at_once=True)
+
+    def _epoch(
+        self,
+        epoch: int,
+        penalty: Callable[[torch.nn.Module], torch.Tensor] | None,
+        after_step: Callable[[], None] | None,
+    ) -> Iterator[torch.Tensor]:
+        import torch
+
+        shuffled = torch.Generator().manual_seed(SEED + epoch)
+        loader = torch.utils.data.DataLoader(
+            self._training.data, self._training.batch_size, shuffle=True, generator=shuffled
+        )
+        kept = 1.0 - sum(term.weight for term in self._terms)
+        for batch in loader:
+            *inputs, targets = (part.to(self._device) for part in batch)
+            if len(targets) == 1 and self._steps > 1:
+                continue  # a normalisation over one sample is none
+            self._optimizer.zero_grad()
+            with foreign(CompressionError, f"{self._name}: the workload's loss", silent=False):
+                returned = self._module(*inputs)
+                loss = kept * self._training.loss(returned, targets)
+            for term in self._terms:
+                loss = loss + term.weight * term(tuple(inputs), returned, targets)
+            if penalty is not None:
+                loss = loss + penalty(self._module)
+            if not torch.isfinite(loss):
+                raise CompressionError(
+                    f"{self._name}: the loss is {float(loss.detach())} in epoch {epoch + 1}",
+                    mend="lower learning_rate",
+                )
+            torch.autograd.backward(loss)
+            self._optimizer.step()
+            self._schedule.step()
+            if after_step is not None:
+                after_step()
+            yield loss.detach()
+
+    def _tell(self, epoch: int, number: int, loss: torch.Tensor) -> None:
+        now = time.monotonic()
+        if now - self._told >= _TELL_EVERY_S or number == self._steps:
+            self._told = now
+            self._job.tell(f"{self._name}: epoch {epoch + 1} of {self._epochs}, loss {float(loss):.4g}")
+
+    _told = 0.0
+
+
+class _Kept:
+    """The state after an epoch, in a file that is read without running anything in it."""
+
+    def __init__(self, folder: Path | None, name: str, module: torch.nn.Module, asked: list[Any]) -> None:
+        shapes = [(key, list(value.shape)) for key, value in module.state_dict().items()]
+        of = hashlib.sha256(json.dumps([name, shapes, asked], sort_keys=True).encode()).hexdigest()
+        self._path = folder / f"{of[:32]}.pt" if folder else None
+        self._last = time.monotonic()
+
+    def load(self, module: torch.nn.Module, optimizer: Any, schedule: Any) -> int:
+        """Go back to what was kept; how many epochs are done."""
+        import torch
+
+        if self._path is None or not self._path.is_file():
+            return 0
+        with foreign(CompressionError, f"{self._path}: the checkpoint"):
+            state = torch.load(self._path, weights_only=True)
+            module.load_state_dict(state["module"])
+            optimizer.load_state_dict(state["optimizer"])
+            schedule.load_state_dict(state["schedule"])
+        return int(state["epochs"])
+
+    def keep(
+        self,
+        epochs: int,
+        module: torch.nn.Module,
+        optimizer: Any,
+        schedule: Any,
+        *,
+        at_once: bool = False,
+    ) -> None:
+        """Keep the state, unless that was done a moment ago."""
+        import torch
+
+        if self._path is None or (time.monotonic() - self._last < KEEP_EVERY_S and not at_once):
+            return
+        state = {
+            "epochs": epochs,
+            "module": module.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "schedule": schedule.state_dict(),
+        }
+        with replacing(self._path) as temporary, foreign(CompressionError, f"{self._path}: the checkpoint"):
+            torch.save(state, temporary)
+        self._last = time.monotonic()

@@ -1,0 +1,120 @@
+"""Layers become chains of thinner ones that compute nearly the same, or stay with the reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from edgewright.compress import ModelJob
+from edgewright.compress.decompose import Decomposed, decomposed
+from edgewright.compress.factorize import Factorize, FactorizeOptions
+from edgewright.compress.vbmf import vbmf_rank
+from edgewright.errors import CompressionError
+from edgewright.workload import Workload
+
+
+def low_rank(outputs: int, inputs: int, rank: int, seed: int = 0) -> torch.Tensor:
+    drawn = np.random.default_rng(seed)
+    product = drawn.normal(size=(outputs, rank)) @ drawn.normal(size=(rank, inputs))
+    return torch.from_numpy(product.astype("float32"))
+
+
+def same(layer: nn.Module, found: Decomposed | str, shape: tuple[int, ...], tolerance: float = 1e-3) -> None:
+    assert isinstance(found, Decomposed), found
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        want, got = layer(x), found.module(x)
+    assert got.shape == want.shape
+    assert float((got - want).abs().max()) < tolerance * float(want.abs().max())
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@settings(max_examples=25, deadline=None)
+@given(rank=st.integers(1, 12), seed=st.integers(0, 50))
+def test_vbmf_finds_the_rank_beneath_noise(rank: int, seed: int) -> None:
+    drawn = np.random.default_rng(seed)
+    signal = low_rank(60, 90, rank, seed).numpy() / np.sqrt(rank)
+    assert vbmf_rank(signal + 0.05 * drawn.normal(size=signal.shape)) == rank
+
+
+def test_vbmf_finds_nothing_in_noise() -> None:
+    assert vbmf_rank(np.random.default_rng(0).normal(size=(64, 100))) == 0
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_linear_layer_of_low_rank_is_taken_apart_exactly(bias: bool) -> None:
+    layer = nn.Linear(48, 64, bias=bias)
+    layer.weight.data = low_rank(64, 48, 6)
+    found = decomposed(layer, FactorizeOptions(rank="energy", energy=0.999999))
+    same(layer, found, (5, 48))
+    assert isinstance(found, Decomposed) and found.rank == "6"
+    assert parameters(found.module) < parameters(layer) / 3
+
+
+@pytest.mark.parametrize(
+    "moves", [{}, {"stride": 2}, {"padding": (1, 2)}, {"dilation": 2, "padding": 2}, {"bias": False}], ids=str
+)
+@pytest.mark.parametrize("kind", ["tucker", "cp"])
+def test_a_convolution_of_low_rank_is_taken_apart(kind: str, moves: dict[str, object]) -> None:
+    layer = nn.Conv2d(24, 32, (3, 5), **moves)  # type: ignore[arg-type]
+    drawn = np.random.default_rng(3)
+    factors = [drawn.normal(size=(size, 4)) for size in (32, 24, 3, 5)]
+    layer.weight.data = torch.from_numpy(np.einsum("or,ir,hr,wr->oihw", *factors).astype("float32"))
+    options = FactorizeOptions(convolutions=kind, rank="ratio" if kind == "cp" else "energy", energy=0.999999)  # type: ignore[arg-type]
+    found = decomposed(layer, options)
+    same(layer, found, (2, 24, 12, 14), 0.02)
+    assert isinstance(found, Decomposed) and parameters(found.module) < parameters(layer)
+
+
+def test_a_pointwise_convolution_is_taken_apart() -> None:
+    layer = nn.Conv2d(48, 64, 1, stride=2)
+    layer.weight.data = low_rank(64, 48, 5)[:, :, None, None]
+    same(layer, decomposed(layer, FactorizeOptions(rank="energy", energy=0.999999)), (2, 48, 9, 9))
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (nn.Conv2d(8, 8, 3, groups=8), "grouped"),
+        (nn.Conv2d(8, 8, 3, padding="same"), "its padding"),
+        (nn.Conv2d(8, 8, 3, padding=1, padding_mode="circular"), "its padding"),
+        (nn.Linear(8, 8), "saves too little"),
+        (nn.Conv2d(3, 4, 3), "too little"),
+    ],
+    ids=str,
+)
+def test_what_stays_has_a_reason(layer: nn.Module, reason: str) -> None:
+    found = decomposed(layer, FactorizeOptions(rank="energy", energy=0.99))
+    assert isinstance(found, str) and reason in found
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    middle = nn.Linear(64, 64)
+    middle.weight.data = low_rank(64, 64, 4)
+    return nn.Sequential(nn.Linear(8, 64), nn.ReLU(), middle, nn.ReLU(), nn.Linear(64, 3)).eval()
+
+
+def job(module: nn.Module) -> ModelJob:
+    return ModelJob(module, Workload("net", module, (torch.ones(1, 8),)))
+
+
+def test_the_first_and_the_last_layer_stay_unless_named() -> None:
+    changed = Factorize().apply(job(net()), FactorizeOptions())
+    assert changed.notes == ("1 layers decomposed (2 at rank 4), not fine-tuned",)
+    named = Factorize().apply(job(net()), FactorizeOptions(layers=("0",), rank="ratio", ratio=0.5))
+    assert isinstance(named.module[0], nn.Sequential)  # type: ignore[index]
+
+
+def test_a_wrong_name_and_a_model_that_cannot_shrink_are_errors() -> None:
+    with pytest.raises(CompressionError, match="'1' is no convolution"):
+        Factorize().apply(job(net()), FactorizeOptions(layers=("1",)))
+    with pytest.raises(CompressionError, match=r"changed nothing: 2 \(rank .* saves too little\)"):
+        Factorize().apply(job(net()), FactorizeOptions(rank="energy", energy=0.999999, margin=0.05))

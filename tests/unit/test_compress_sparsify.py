@@ -1,0 +1,71 @@
+"""Weights are set to zero by how much they matter, and stay so while the rest is trained."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests import nets
+from torch import nn
+
+from edgewright.compress import ModelJob
+from edgewright.compress.sparsify import Sparsify, SparsifyOptions
+from edgewright.config import parse
+from edgewright.errors import CompressionError, ConfigError
+from edgewright.workload import Workload
+
+
+def job(module: nn.Module, *, trains: bool = True) -> ModelJob:
+    training = nets.training((8,), 4, epochs=2, count=64) if trains else None
+    return ModelJob(module, Workload("net", module, (nets.features(),), training=training))
+
+
+def zeros(module: nn.Module) -> list[float]:
+    layers = [m for m in module.modules() if isinstance(m, nn.Linear)]
+    return [float((layer.weight == 0).float().mean()) for layer in layers]
+
+
+@pytest.mark.parametrize("by", ["magnitude", "obd", "random"])
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_the_share_is_reached_and_stays(by: str, rounds: int) -> None:
+    options = SparsifyOptions(amount=0.7, by=by, scope="local", rounds=rounds)  # type: ignore[arg-type]
+    changed = Sparsify().apply(job(nets.Dense().eval()), options)
+    assert zeros(changed.module) == pytest.approx([0.7, 0.7], abs=0.01)
+    assert changed.notes == ("set 69.9 % of weights to zero, retrained: 2 epochs",)
+
+
+def test_magnitude_keeps_the_largest() -> None:
+    module = nets.Dense(16).eval()
+    first = module.layers[0]
+    assert isinstance(first, nn.Linear)
+    threshold = first.weight.abs().flatten().kthvalue(64).values
+    kept = first.weight.abs() > threshold
+    changed = Sparsify().apply(job(module, trains=False), SparsifyOptions(amount=0.5, scope="local"))
+    assert torch.equal(changed.module.layers[0].weight != 0, kept)  # type: ignore[index, union-attr]
+    assert changed.notes == ("set 50.0 % of weights to zero, not retrained",)
+
+
+def test_global_takes_more_where_weights_matter_less() -> None:
+    module = nets.Dense().eval()
+    with torch.no_grad():
+        module.layers[2].weight.mul_(0.01)  # type: ignore[operator]
+    shares = zeros(Sparsify().apply(job(module, trains=False), SparsifyOptions(amount=0.5)).module)
+    assert shares[1] > 0.95 > 0.5 > shares[0]
+
+
+@pytest.mark.parametrize(("n", "m"), [(2, 4), (1, 4), (4, 8)])
+def test_of_every_group_as_many_stay_as_asked(n: int, m: int) -> None:
+    changed = Sparsify().apply(job(nets.Dense(64).eval()), SparsifyOptions(n=n, m=m))
+    groups = changed.module.layers[2].weight.reshape(-1, m)  # type: ignore[index, union-attr]
+    assert bool(((groups != 0).sum(1) <= n).all())
+    assert f"in a {n}:{m} pattern" in changed.notes[0]
+
+
+@pytest.mark.parametrize("options", [{"n": 4, "m": 2}, {"n": 2}, {"m": 4}, {"amount": 1.5}, {"by": "luck"}])
+def test_options_that_make_no_sense_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        parse(options, SparsifyOptions, "step 1")
+
+
+def test_a_model_without_weights_is_an_error() -> None:
+    with pytest.raises(CompressionError, match="no convolution and no linear layer"):
+        Sparsify().apply(job(nets.NoWeights()), SparsifyOptions())
