@@ -48,6 +48,8 @@ OWN_TECHNIQUES: dict[str, str] = {
     "fp16": "edgewright.compress.fp16:Fp16",
     "prune": "edgewright.compress.prune:Prune",
     "quantize": "edgewright.compress.quantize:Quantize",
+    "quantize-weights": "edgewright.compress.weight_only:WeightOnly",
+    "share": "edgewright.compress.share:Share",
     "sparsify": "edgewright.compress.sparsify:Sparsify",
 }
 

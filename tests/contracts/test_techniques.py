@@ -16,6 +16,8 @@ from tests.plain_runner import plain_run
 
 from edgewright.artifact import sha256_file
 from edgewright.compress import Changed, FileJob, ModelJob
+from edgewright.compress.coding import encode_file
+from edgewright.compress.weights import stored_tensors
 from edgewright.config import parse
 from edgewright.errors import CompressionError, ConfigError
 from edgewright.export import Request, exporter, formats
@@ -136,7 +138,11 @@ def test_a_file_technique_writes_a_smaller_file_that_computes_nearly_the_same(
     assert isinstance(notes, tuple)
     assert all(note and "\n" not in note for note in notes)
     assert sha256_file(work.source) == before
-    assert work.out.stat().st_size < work.source.stat().st_size
+    stored = work.out
+    if getattr(technique, "codes", False):
+        stored = tmp_path / "coded"
+        encode_file(work.out, stored_tensors(work.out, format), stored)
+    assert stored.stat().st_size < work.source.stat().st_size
     x = [nets.image(99).numpy()]
     (got,), (want,) = (plain_run([p], format, inputs=x).outputs.values() for p in (work.out, work.source))
     assert got.shape == want.shape

@@ -49,7 +49,7 @@ def test_digits_are_fine_tuned_after_pruning() -> None:
     assert pruned.size_bytes < made("digits", "fp32", "onnx").size_bytes * 0.65
     assert score(pruned) > 0.97
     assert pruned.provenance is not None
-    assert pruned.provenance.notes[0].endswith("fine-tuned: trained by the workload")
+    assert pruned.provenance.notes[0].endswith("fine-tuned: 6 epochs")
 
 
 def test_efficientnet_agrees_with_itself_in_both_formats() -> None:

@@ -42,8 +42,8 @@ class FactorizeOptions:
         energy: for ``energy``, the share of the squared singular values to keep.
         ratio: for ``ratio``, the share of a layer's weights that may be left.
         margin: a layer must shrink to this share of its weights, and of its multiplications, to be replaced.
-        layers: the names of the layers to consider; without any, all but the first and the last, which hold few
-            of the weights and most of what the model sees and says.
+        layers: the names of the layers to consider; without any, all but the first and the last, which hold
+            few of the weights and most of what the model sees and says.
         fine_tune: train afterwards when the workload can.
         tuning: how to train.
     """

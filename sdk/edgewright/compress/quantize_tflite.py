@@ -59,6 +59,22 @@ def quantize_weights_to_fp16(job: FileJob) -> None:
     _write(job, result, np.float16, "fp16")
 
 
+def quantize_weights_only(job: FileJob, bits: int) -> None:
+    """Write ``job.out`` with weights as integers of so many bits, widened when they are used."""
+    with foreign(CompressionError, "quantize-weights (ai-edge-quantizer)"):
+        manager = _manager()
+        from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
+
+        manager.add_weight_only_config(
+            regex=_EVERYTHING,
+            operation_name=TFLOperationName.ALL_SUPPORTED,
+            num_bits=bits,
+            granularity=QuantGranularity.CHANNELWISE,
+        )
+        result = _quantize(bytearray(job.source.read_bytes()), manager, None)
+    _write(job, result, np.int8, "quantize-weights")
+
+
 def _manager() -> Any:
     try:
         from ai_edge_quantizer.recipe_manager import RecipeManager

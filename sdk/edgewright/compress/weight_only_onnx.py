@@ -1,0 +1,105 @@
+"""ONNX: constant weights become integers with a DequantizeLinear behind them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgewright.boundary import foreign
+from edgewright.errors import CompressionError
+from edgewright.export.onnx import write_model
+
+from . import FileJob
+from .weight_only import codes_and_scales
+
+if TYPE_CHECKING:
+    import onnx
+
+    from .weight_only import WeightOnlyOptions
+
+#: Since when DequantizeLinear takes 4-bit integers, and the IR that came with it.
+_OPSET_INT4, _IR_INT4 = 21, 10
+
+
+def quantize_weights(job: FileJob, options: WeightOnlyOptions) -> int:
+    """Write ``job.out``; how many operators have integer weights now.
+
+    Raises:
+        CompressionError: onnx fails.
+    """
+    with foreign(CompressionError, "quantize-weights (onnx)"):
+        import onnx
+        from onnx import version_converter
+
+        model = onnx.load(str(job.source))
+        if options.bits == 4 and _opset(model) < _OPSET_INT4:
+            model = version_converter.convert_version(model, _OPSET_INT4)
+            model.ir_version = max(model.ir_version, _IR_INT4)
+        tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+        done: set[str] = set()
+        count = 0
+        added: list[onnx.NodeProto] = []
+        for node in model.graph.node:
+            axis = _channel_axis(node)
+            name = node.input[1] if axis is not None and len(node.input) > 1 else ""
+            tensor = tensors.get(name)
+            if axis is None or tensor is None or tensor.data_type != onnx.TensorProto.FLOAT:
+                continue
+            if int(np.prod(tensor.dims)) < options.fewest:
+                continue
+            if name not in done:
+                added.append(_widened(model, tensor, axis % len(tensor.dims), options.bits))
+                done.add(name)
+            node.input[1] = f"{name}_widened"
+            count += 1
+        kept = [
+            tensor for tensor in model.graph.initializer if tensor.name not in done or _is_used(model, tensor)
+        ]
+        nodes = [*added, *model.graph.node]
+        del model.graph.initializer[:], model.graph.node[:]
+        model.graph.initializer.extend(kept)
+        model.graph.node.extend(nodes)
+        write_model(model, job.out)
+    return count
+
+
+def _widened(model: onnx.ModelProto, tensor: onnx.TensorProto, axis: int, bits: int) -> onnx.NodeProto:
+    """Add the integers and their scales to the graph; the node that makes floats of them."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    weights = numpy_helper.to_array(tensor)
+    rows = np.moveaxis(weights, axis, 0)
+    codes, scales = codes_and_scales(rows.reshape(len(rows), -1), bits)
+    back = np.ascontiguousarray(np.moveaxis(codes.reshape(rows.shape), 0, axis))
+    name = tensor.name
+    if bits == 8:
+        stored = numpy_helper.from_array(back, f"{name}_int")
+    else:
+        stored = helper.make_tensor(f"{name}_int", onnx.TensorProto.INT4, back.shape, back.reshape(-1))
+    model.graph.initializer.extend([stored, numpy_helper.from_array(scales, f"{name}_scale")])
+    inputs = [f"{name}_int", f"{name}_scale"]
+    return helper.make_node("DequantizeLinear", inputs, [f"{name}_widened"], f"{name}_widen", axis=axis)
+
+
+def _channel_axis(node: onnx.NodeProto) -> int | None:
+    """The axis of output channels of the weight, which is the second input; None for other operators."""
+    if node.op_type == "Conv":
+        return 0
+    if node.op_type == "ConvTranspose":
+        return 1
+    if node.op_type == "MatMul":
+        return -1
+    if node.op_type == "Gemm":
+        transposed = next((a.i for a in node.attribute if a.name == "transB"), 0)
+        return 0 if transposed else 1
+    return None
+
+
+def _is_used(model: onnx.ModelProto, tensor: onnx.TensorProto) -> bool:
+    return any(tensor.name in node.input for node in model.graph.node)
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return int(next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")))
