@@ -27,8 +27,9 @@ from collections.abc import Mapping
 from dataclasses import field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from edgewright_agent.protocol import Tolerance as WireTolerance
@@ -107,6 +108,8 @@ class Recipe:
         tolerance: how far the finished file's outputs may be from those of the torch module it was
             exported from, on the example inputs.
         export_tolerance: the same for the file before any file step.
+        max_accuracy_drop: how much of the workload's quality may be lost, in its own unit; None for any. To
+            keep it, nodes that break it stay in floats (see :mod:`edgewright.build.within`).
     """
 
     name: str
@@ -114,6 +117,7 @@ class Recipe:
     steps: tuple[Step, ...] = ()
     tolerance: Tolerance = EXPORT_TOLERANCE
     export_tolerance: Tolerance = EXPORT_TOLERANCE
+    max_accuracy_drop: float | None = None
 
     @property
     def model_steps(self) -> tuple[Step, ...]:
@@ -139,8 +143,10 @@ class Recipe:
         return tomli_w.dumps(self._tables())
 
     def _tables(self) -> dict[str, Any]:
+        limit = self.max_accuracy_drop
         return {
             "description": self.description,
+            **({} if limit is None else {"max_accuracy_drop": limit}),
             "tolerance": dataclasses.asdict(self.tolerance),
             "export_tolerance": dataclasses.asdict(self.export_tolerance),
             "steps": [step_table(step) for step in self.steps],
@@ -164,6 +170,7 @@ class _RecipeFile:
     description: str
     tolerance: Tolerance = EXPORT_TOLERANCE
     export_tolerance: Tolerance = EXPORT_TOLERANCE
+    max_accuracy_drop: Annotated[float, Field(ge=0.0)] | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -240,7 +247,9 @@ def _read(path: Path) -> Recipe:
     read = parse(data, _RecipeFile, str(path))
     steps = tuple(_step(table, f"{path}: step {number}") for number, table in enumerate(read.steps, 1))
     _check_order(steps, str(path))
-    return Recipe(path.stem, read.description, steps, read.tolerance, read.export_tolerance)
+    return Recipe(
+        path.stem, read.description, steps, read.tolerance, read.export_tolerance, read.max_accuracy_drop
+    )
 
 
 def _step(table: Mapping[str, Any], where: str) -> Step:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import hashlib
 import io
 import os
@@ -10,13 +11,38 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.agent_archive import agent_archive, build_archive
+from edgewright.agent_archive import agent_archive, build_archive, lean
 
 MAX_BYTES = 150_000
 
 
 def test_the_same_sources_give_the_same_bytes() -> None:
     assert build_archive() == build_archive()
+
+
+AGENT = Path(__file__).resolve().parents[2] / "agent"
+
+
+def without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and node.body:
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                first.value.value = ""
+    return tree
+
+
+@pytest.mark.parametrize("path", sorted(AGENT.rglob("*.py")), ids=lambda path: path.stem)
+def test_leaving_out_the_words_leaves_the_code(path: Path) -> None:
+    source = path.read_text(encoding="utf-8")
+    kept = ast.parse(lean(source))
+    assert ast.dump(kept) == ast.dump(without_docstrings(ast.parse(source)))
+    lines = [
+        [node.lineno for node in ast.walk(tree) if hasattr(node, "lineno")]
+        for tree in (kept, ast.parse(source))
+    ]
+    assert lines[0] == lines[1]
+    assert "#" not in lean("x = 1  # a comment\n") and lean("x = '#'\n") == "x = '#'\n"
 
 
 def test_it_is_small_and_has_only_sources() -> None:

@@ -132,10 +132,20 @@ def build(
     Raises:
         ConfigError: the workload is not what it should be.
         UnsupportedError: the recipe or the format cannot be had.
-        CompressionError, ExportError, QualityError: a stage failed.
+        CompressionError, ExportError, QualityError: a stage failed, or more quality is lost than the recipe
+            allows.
     """
     if format not in formats():
         raise UnsupportedError(f"unknown format {format!r}", mend=did_you_mean(format, formats()))
+    if recipe.max_accuracy_drop is not None and not batch:
+        from .within import build_within
+
+        def plain(tried: Recipe) -> Artifact:
+            return build(
+                source, tried, profile_name, profile, format, cache=cache, progress=progress, runner=runner
+            )
+
+        return build_within(source, recipe, profile, cache, plain, progress)
     plan = Plan(source, recipe, profile, format, batch)
     store, key = Cache(cache), plan.key()
     record = store.find(key)

@@ -9,14 +9,22 @@ from typing import Any
 import click
 
 from .options import (
+    conditions_options,
+    drop_option,
     farm_option,
     fresh_option,
+    memory_bytes,
+    memory_option,
     meter_option,
     metered,
+    option_name,
     parse_feeds,
     preset_option,
     provider_options,
+    signer_of,
     store_option,
+    wait_option,
+    within,
 )
 from .scenario import driving_from, scenario_options
 
@@ -46,9 +54,13 @@ from .scenario import driving_from, scenario_options
     "--evaluate", type=click.Choice(["device", "host"]), default="device", help="Where quality is judged."
 )
 @scenario_options
+@conditions_options
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the report as JSON.")
 @click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write the report as a page.")
+@drop_option
 @fresh_option
+@wait_option
+@memory_option
 @farm_option
 @store_option
 def bench(
@@ -65,9 +77,15 @@ def bench(
     inputs: tuple[str, ...],
     evaluate: str,
     driving: Mapping[str, Any],
+    set_governor: str | None,
+    power_mode: str | None,
+    cool_to: str | None,
     json_file: Path | None,
     html_file: Path | None,
+    max_drop: str | None,
     fresh: bool,
+    wait_min: float,
+    memory_limit: str | None,
     farm: Path | None,
     store: str | None,
 ) -> int:
@@ -77,6 +95,7 @@ def bench(
     """
     from edgewright.cache import default_cache
     from edgewright.errors import ConfigError
+    from edgewright.farm.conditions import conditions_from
     from edgewright.farm.effort import load_effort
     from edgewright.farm.execute import check_runtime
     from edgewright.farm.inventory import load_inventory
@@ -96,8 +115,12 @@ def bench(
     if isinstance(subject, BareSubject) and recipe is not None:
         raise ConfigError("--recipe is for FILE.py:FACTORY", mend="a model file is measured as it is")
     chosen = check_runtime(runtime or subject.default_runtime)
-    target = metered(load_inventory(farm).get(device), meter)
-    work = Work([subject], [load_recipe(recipe or "fp32")], [chosen], [target])
+    limit_bytes = memory_bytes(memory_limit)
+    inventory = load_inventory(farm)
+    target = metered(inventory.get(device), meter)
+    conditions = conditions_from(set_governor, power_mode, cool_to, option_name)
+    signer = signer_of(inventory)
+    work = Work([subject], [within(load_recipe(recipe or "fp32"), max_drop)], [chosen], [target])
     effort = load_effort(preset or "quick")
     asked = Asked.parse(required, preferred, chosen)
     with waiting("looking at the models"):
@@ -106,8 +129,12 @@ def bench(
         driven.effort(effort),
         threads or 0,
         evaluate_on_device=evaluate == "device",
+        wait_s=60 * wait_min,
+        memory_bytes=limit_bytes,
         asked=asked,
         driving=driven,
+        conditions=conditions,
+        signer=signer,
     )
     if isinstance(subject, BareSubject):
         with waiting("running the model once on this host"):

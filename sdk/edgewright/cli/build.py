@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -16,10 +13,17 @@ from edgewright.artifact import Artifact
 from edgewright.build import build as build_artifact
 from edgewright.cache import default_cache
 from edgewright.export import formats
+from edgewright.farm.inventory import load_inventory
 from edgewright.files import replacing, write_atomic
+from edgewright.manifest import manifest_of, write_beside
 from edgewright.profiles import load_profile
 from edgewright.recipe import load_recipe
+from edgewright.signing import Signer
 from edgewright.workloads import WorkloadSource
+from edgewright_agent.protocol import FileRef
+
+from .options import drop_option, farm_option, signer_of, within
+from .progress import steps
 
 
 @click.command()
@@ -37,6 +41,8 @@ from edgewright.workloads import WorkloadSource
     help="Folder for the file.",
 )
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the manifest to FILE.")
+@drop_option
+@farm_option
 @click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
@@ -49,53 +55,29 @@ def build(
     format_name: str,
     output: Path,
     json_path: Path | None,
+    max_drop: str | None,
+    farm: Path | None,
     cache: Path | None,
 ) -> None:
     """Compress and export a model for a device profile.
 
-    Writes the model and a manifest of the same name ending in .json into the output folder.
+    Writes the model and a manifest of the same name ending in .manifest.json into the output folder, and the
+    manifest's signature when a key is configured.
     """
-    source, chosen, device = WorkloadSource.parse(workload), load_recipe(recipe), load_profile(profile)
-    with _progress() as show:
+    signer = signer_of(load_inventory(farm))
+    source, device = WorkloadSource.parse(workload), load_profile(profile)
+    chosen = within(load_recipe(recipe), max_drop)
+    with steps() as show:
         artifact = build_artifact(
             source, chosen, device.name, device, format_name, cache=cache or default_cache(), progress=show
         )
     path = _publish(artifact, output)
-    manifest = json.dumps(manifest_of(artifact, path.name), indent=2) + "\n"
-    write_atomic(path.with_suffix(".json"), manifest.encode())
+    ref = FileRef(path.name, artifact.sha256, artifact.size_bytes)
+    text = write_beside(path, manifest_of(artifact, [ref]), signer)
     if json_path is not None:
-        write_atomic(json_path, manifest.encode())
-    for line in _lines(artifact, path):
+        write_atomic(json_path, text.encode())
+    for line in (*_lines(artifact, path), _signature(signer)):
         click.echo(line)
-
-
-def manifest_of(artifact: Artifact, file: str) -> dict[str, Any]:
-    """What is known of the artifact, JSON-able; ``file`` is its name beside the manifest."""
-    made, parity, quality = artifact.provenance, artifact.parity, artifact.quality
-    assert made is not None and parity is not None and artifact.tolerance is not None
-    return {
-        "schema": 1,
-        "file": file,
-        "format": artifact.format,
-        "sha256": artifact.sha256,
-        "size_bytes": artifact.size_bytes,
-        "workload": made.workload,
-        "recipe": {"name": made.recipe, "hash": made.recipe_hash},
-        "profile": made.profile,
-        "parity": {"cosine": parity.cosine, "max_abs": parity.max_abs},
-        "tolerance": {"cosine": artifact.tolerance.cosine, "max_abs": artifact.tolerance.max_abs},
-        "quality": None
-        if quality is None
-        else {
-            "metric": quality.metric,
-            "value": quality.value,
-            "baseline": quality.baseline,
-            "samples": quality.samples,
-            "higher_is_better": quality.higher_is_better,
-        },
-        "notes": list(made.notes),
-        "versions": dict(made.versions),
-    }
 
 
 def _publish(artifact: Artifact, output: Path) -> Path:
@@ -124,20 +106,5 @@ def _lines(artifact: Artifact, path: Path) -> Iterator[str]:
         yield f"note     {note}"
 
 
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """A spinner on standard error that names the stage; a cached build has none and shows none."""
-    with contextlib.ExitStack() as stack:
-        status: list[Any] = []
-
-        def show(stage: str) -> None:
-            if not status:
-                from rich.console import Console
-
-                from edgewright.boundary import progress_stream
-
-                stream = stack.enter_context(progress_stream())
-                status.append(stack.enter_context(Console(file=stream).status(stage)))
-            status[0].update(stage)
-
-        yield show
+def _signature(signer: Signer | None) -> str:
+    return f"signed   with {signer.public.fingerprint}" if signer else "signed   no: no key is configured"

@@ -34,6 +34,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "profiles": ("edgewright.cli.profiles", "profiles", "List, show and check device profiles."),
     "report": ("edgewright.cli.report", "report", "Render a stored run."),
     "run": ("edgewright.cli.run", "run", "Measure a plan: workloads x recipes x runtimes x devices."),
+    "sensitivity": (
+        "edgewright.cli.sensitivity",
+        "sensitivity",
+        "Find the layers that compression harms most.",
+    ),
     "techniques": ("edgewright.cli.techniques", "techniques", "List and show compression techniques."),
     "verify": ("edgewright.cli.verify", "verify", "Check built models against their manifests."),
 }

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .quantities import parse_size
+
 if TYPE_CHECKING:
-    from edgewright.farm.inventory import Target
+    from edgewright.farm.inventory import Inventory, Target
     from edgewright.models import Feeds
+    from edgewright.recipe import Recipe
+    from edgewright.signing import Signer
     from edgewright.workload import Array
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -47,9 +51,92 @@ def fresh_option(function: F) -> F:
     )(function)
 
 
+def wait_option(function: F) -> F:
+    """``--wait MINUTES`` as ``wait_min``."""
+    return click.option(
+        "--wait",
+        "wait_min",
+        type=click.FloatRange(min=0),
+        default=30.0,
+        show_default=True,
+        metavar="MINUTES",
+        help="How long to wait for a device that somebody else holds.",
+    )(function)
+
+
+def drop_option(function: F) -> F:
+    """``--max-accuracy-drop``."""
+    return click.option(
+        "--max-accuracy-drop",
+        "max_drop",
+        metavar="1%",
+        help="How much quality a recipe may lose; nodes that break it stay in floats.",
+    )(function)
+
+
+def within(recipe: Recipe, max_drop: str | None) -> Recipe:
+    """The recipe with the limit of ``--max-accuracy-drop``; as it is without one."""
+    if max_drop is None:
+        return recipe
+    from .quantities import parse_share
+
+    return replace(recipe, max_accuracy_drop=parse_share(max_drop, "--max-accuracy-drop"))
+
+
 def preset_option(function: F) -> F:
     """``--preset``, checked later so that a wrong one gets its nearest name."""
     return click.option("--preset", metavar="rapid|quick|publish", help="Measuring effort.")(function)
+
+
+def memory_option(function: F) -> F:
+    """``--memory-limit SIZE`` as ``memory_limit``, for :func:`memory_bytes`."""
+    return click.option(
+        "--memory-limit",
+        metavar="256M",
+        help="Stop a model whose process takes more memory on the device; its row says so.",
+    )(function)
+
+
+def memory_bytes(text: str | None) -> int:
+    """The limit in bytes, 0 for none."""
+    return parse_size(text, "--memory-limit") if text else 0
+
+
+def conditions_options(function: F) -> F:
+    """``--set-governor NAME``, ``--power-mode NAME`` and ``--cool-to 50C``."""
+    governor = click.option(
+        "--set-governor",
+        metavar="NAME",
+        help="Frequency governor to hold for the run, and set back after it.",
+    )
+    power_mode = click.option(
+        "--power-mode",
+        metavar="NAME",
+        help="Power mode to hold for the run, such as Jetson's 25W, and set back after it.",
+    )
+    cool_to = click.option(
+        "--cool-to",
+        metavar="50C",
+        help="Before each launch, wait until the processor is so cool; 10 minutes at most.",
+    )
+    return governor(power_mode(cool_to(function)))
+
+
+def option_name(key: str) -> str:
+    """How the command line writes what is ``key`` in a plan."""
+    return f"--{key.replace('_', '-')}"
+
+
+def signer_of(inventory: Inventory) -> Signer | None:
+    """Who vouches for the models that are sent: the key of EDGEWRIGHT_SIGNING_KEY, else the farm file's.
+
+    Raises:
+        ConfigError: a key is configured, and cannot be used.
+    """
+    from edgewright.signing import find_key, load_signer
+
+    path = find_key(inventory.signing_key)
+    return load_signer(path) if path else None
 
 
 def provider_options(function: F) -> F:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any
 
@@ -20,27 +20,33 @@ from rich.progress import (
 from edgewright.report.text import clean
 from edgewright.row import Cell, Failed, Outcome, Row, Skipped
 
-_PHASES = {
-    "push": "sending files",
-    "waiting": "waiting for the device",
-    "reconnect": "the connection broke, trying again",
-    "import": "importing the runtime",
-    "load": "loading",
-    "first": "first inference",
-    "measure": "measuring",
-    "idle-before": "idle power",
-    "active": "power under load",
-    "idle-after": "idle power",
-    "placement": "counting nodes",
-    "profile": "profiling nodes",
-    "evaluate": "evaluating",
-}
+from .phases import notice, phase_text
 
 
 def waiting(text: str) -> AbstractContextManager[object]:
     """A spinner while something goes on that tells nothing of itself; nothing where there is no terminal."""
     console = Console(stderr=True)
     return console.status(text) if console.is_terminal else nullcontext()
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """A spinner on standard error that names the stage; what names none shows none.
+
+    It goes on while libraries have standard error taken from them, as builds do.
+    """
+    from edgewright.boundary import progress_stream
+
+    with ExitStack() as stack:
+        status: list[Any] = []
+
+        def show(stage: str) -> None:
+            if not status:
+                stream = stack.enter_context(progress_stream())
+                status.append(stack.enter_context(Console(file=stream).status(stage)))
+            status[0].update(stage)
+
+        yield show
 
 
 class RunProgress:
@@ -68,6 +74,8 @@ class RunProgress:
         )
         self._task = self._progress.add_task("", total=None)
         self._label = ""
+        self._device = ""
+        self._has_waited = False
 
     def __enter__(self) -> RunProgress:
         self._progress.start()
@@ -87,12 +95,18 @@ class RunProgress:
         """A build or a launch begins."""
         self._label = clean(f"{cell.workload} {cell.recipe} {cell.runtime} on {cell.device} · {what}")
         self._progress.update(self._task, description=self._label)
+        self._device = clean(cell.device)
+        self._has_waited = False
 
     def event(self, event: Mapping[str, Any]) -> None:
         """A phase begins."""
-        phase = _PHASES.get(str(event.get("name", ""))) if event.get("event") == "phase" else None
-        if phase:
+        if phase := phase_text(event):
             self._progress.update(self._task, description=f"{self._label} · {phase}")
+        told = notice(event)
+        is_waiting = event.get("name") == "waiting"
+        if told and not (is_waiting and self._has_waited):
+            self._say(f"{self._device}: {told}")
+        self._has_waited |= is_waiting
 
     def done(self) -> None:
         """The build or launch has ended."""
@@ -105,7 +119,9 @@ class RunProgress:
         self._rows += 1
         cell, outcome = row.cell, row.outcome
         said = f"{cell.workload} {cell.recipe} {cell.runtime} on {cell.device}: {_word(outcome)}"
-        text = clean(f"[{self._rows}/{self._cells}] {said}")
+        self._say(clean(f"[{self._rows}/{self._cells}] {said}"))
+
+    def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -27,6 +27,8 @@ class QuantizeOptions:
         activation, weight: integer types.
         per_channel: one scale for each output channel of a weight, instead of one in all.
         reduce_range: weights in 7 bits.
+        keep: names of nodes that stay in floats, as ``edgewright sensitivity`` tells them; in ONNX.
+        only: names of the only nodes to quantize.
     """
 
     mode: Literal["static", "dynamic"] = "static"
@@ -36,6 +38,8 @@ class QuantizeOptions:
     weight: Literal["uint8", "int8"] | None = None
     per_channel: bool | None = None
     reduce_range: bool | None = None
+    keep: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
     def format_for(self, profile: DeviceProfile) -> Int8Format:
         """The integer format: these options where they say, else the profile's."""
@@ -91,6 +95,10 @@ def _refuse_in_tflite(options: QuantizeOptions) -> None:
     if options.mode == "static" and options.calibrator != "minmax":
         raise UnsupportedError(
             f"TFLite has no {options.calibrator!r} calibrator", mend="use calibrator = 'minmax' for TFLite"
+        )
+    if options.keep or options.only:
+        raise UnsupportedError(
+            "nodes of a TFLite file cannot be told apart by name", mend="leave out keep and only"
         )
     fixed = {"activation": "int8", "weight": "int8", "reduce_range": False}
     for name, only in fixed.items():

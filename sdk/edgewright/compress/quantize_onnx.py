@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgewright.boundary import foreign
+from edgewright.config import did_you_mean
 from edgewright.errors import CompressionError
 from edgewright.export.onnx import write_model
 from edgewright.export.onnx_tidy import strip
@@ -43,10 +44,11 @@ def quantize(job: FileJob, options: QuantizeOptions, chosen: Int8Format) -> tupl
             from onnxruntime.quantization.shape_inference import quant_pre_process
 
             quant_pre_process(str(job.source), str(prepared), skip_symbolic_shape=True)
+            _check_names(onnx.load(str(prepared)), (*options.keep, *options.only))
             if options.mode == "static":
                 _static(prepared, raw, job, options, chosen)
             else:
-                _dynamic(prepared, raw, chosen)
+                _dynamic(prepared, raw, options, chosen)
         model = onnx.load(str(raw))
         if options.mode == "dynamic" and chosen.per_channel:
             scale_channels(model, onnx.load(str(prepared)))
@@ -85,16 +87,32 @@ def _static(prepared: Path, raw: Path, job: FileJob, options: QuantizeOptions, c
         activation_type=types[chosen.activation],
         weight_type=types[chosen.weight],
         calibrate_method=methods[options.calibrator],
+        nodes_to_quantize=list(options.only),
+        nodes_to_exclude=list(options.keep),
         extra_options=extra,
     )
 
 
-def _dynamic(prepared: Path, raw: Path, chosen: Int8Format) -> None:
+def _check_names(model: onnx.ModelProto, names: tuple[str, ...]) -> None:
+    known = [node.name for node in model.graph.node]
+    for name in names:
+        if name not in known:
+            raise CompressionError(f"quantize: no node is called {name!r}", mend=did_you_mean(name, known))
+
+
+def _dynamic(prepared: Path, raw: Path, options: QuantizeOptions, chosen: Int8Format) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     # Unsigned: onnxruntime's integer convolution is three times slower with signed weights (1.32, AVX2), and
     # the unsigned kernels do not saturate, so that they need no reduced range.
-    quantize_dynamic(str(prepared), str(raw), per_channel=chosen.per_channel, weight_type=QuantType.QUInt8)
+    quantize_dynamic(
+        str(prepared),
+        str(raw),
+        per_channel=chosen.per_channel,
+        weight_type=QuantType.QUInt8,
+        nodes_to_quantize=list(options.only),
+        nodes_to_exclude=list(options.keep),
+    )
 
 
 def scale_channels(model: onnx.ModelProto, original: onnx.ModelProto) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from edgewright.config import STRICT
+from edgewright.config import STRICT, did_you_mean
 from edgewright.errors import CompressionError, ConfigError
 from edgewright.profile import DeviceProfile
 
@@ -41,6 +41,7 @@ class SparsifyOptions:
         scope: ``global`` takes the least important of all layers, ``local`` the same share of each.
         n, m: with both, of each ``m`` weights in a row the ``n`` most important stay, and ``amount`` and
             ``scope`` do not count.
+        layers: names of the layers to consider; all of them without any.
         rounds: how often a part is set to zero and the rest trained.
         fine_tune: train when the workload can.
         tuning: how to train.
@@ -51,6 +52,7 @@ class SparsifyOptions:
     scope: Literal["global", "local"] = "global"
     n: Annotated[int, Field(ge=0, lt=_MOST_GROUPED)] = 0
     m: Annotated[int, Field(ge=0, le=_MOST_GROUPED)] = 0
+    layers: tuple[str, ...] = ()
     rounds: Annotated[int, Field(ge=1, le=100)] = 1
     fine_tune: bool = True
     tuning: Tuning = field(default_factory=Tuning)
@@ -76,7 +78,7 @@ class Sparsify:
     def apply(self, job: ModelJob, options: SparsifyOptions) -> Changed:
         """See :class:`edgewright.compress.ModelTechnique`."""
         module = job.module
-        weights = _weights(module)
+        weights = _weights(module, options)
         if not weights:
             raise CompressionError("sparsify: the model has no convolution and no linear layer")
         trains = options.fine_tune and can_tune(job)
@@ -99,15 +101,22 @@ class Sparsify:
         return Changed(module.eval(), (said + after,))
 
 
-def _weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+def _weights(module: torch.nn.Module, options: SparsifyOptions) -> dict[str, torch.Tensor]:
     """The weights of convolutions and linear layers by name."""
     from torch import nn
 
-    return {
-        f"{name}.weight" if name else "weight": layer.weight
+    found = {
+        name: layer.weight
         for name, layer in module.named_modules()
         if isinstance(layer, nn.modules.conv._ConvNd | nn.Linear)
     }
+    for name in options.layers:
+        if name not in found:
+            raise CompressionError(
+                f"sparsify: no layer is called {name!r}", mend=did_you_mean(name, list(found))
+            )
+    chosen = options.layers or tuple(found)
+    return {f"{name}.weight" if name else "weight": found[name] for name in chosen}
 
 
 def _masks(
@@ -129,7 +138,9 @@ def _scores(module: torch.nn.Module, job: ModelJob, options: SparsifyOptions) ->
     """How much each weight matters. What is zero already matters least, so that it stays zero."""
     import torch
 
-    weights: dict[str, torch.Tensor] = {name: weight.data for name, weight in _weights(module).items()}
+    weights: dict[str, torch.Tensor] = {
+        name: weight.data for name, weight in _weights(module, options).items()
+    }
     match options.by:
         case "magnitude":
             return {name: torch.abs(weight) for name, weight in weights.items()}

@@ -1,0 +1,220 @@
+"""Which layer spoils the model: each compressed alone, everything else as it was.
+
+The damage is the signal-to-noise ratio of the outputs against the uncompressed model's, and the workload's
+own quality where it can judge. It is what a mixed-precision recipe, or shares by layer, are chosen by.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgewright.compress import FileJob, ModelJob
+from edgewright.config import did_you_mean, parse
+from edgewright.errors import CompressionError, ConfigError, EdgewrightError
+from edgewright.profile import DeviceProfile
+from edgewright.recipe import Recipe, find_technique, load_recipe
+from edgewright.workload import Array, Workload
+from edgewright.workloads import WorkloadSource
+
+from . import build
+from .builder import open_workload
+
+if TYPE_CHECKING:
+    import torch
+
+Progress = Callable[[str], None]
+
+#: Samples that outputs are compared on.
+_SAMPLES = 128
+#: Nodes of an ONNX file with weights to quantize.
+_OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+#: Options that compress one layer, given its name.
+_ALONE: dict[str, Callable[[str], dict[str, Any]]] = {
+    "factorize": lambda name: {"layers": [name], "rank": "ratio", "ratio": 0.5, "fine_tune": False},
+    "prune": lambda name: {"layers": [[name, 0.5]], "fine_tune": False},
+    "quantize": lambda name: {"only": [name]},
+    "sparsify": lambda name: {"layers": [name], "amount": 0.8, "fine_tune": False},
+}
+TECHNIQUES = tuple(_ALONE)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one layer's compression does.
+
+    Attributes:
+        layer: the module's name, or the node's for ``quantize``.
+        weights: how many the layer holds.
+        sqnr_db: of the outputs; infinite when nothing moved.
+        quality: by the workload's own measure, None where it has none.
+        reason: why there are no figures.
+    """
+
+    layer: str
+    weights: int
+    sqnr_db: float | None = None
+    quality: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Every layer, the worst first; ``baseline`` is the quality of the uncompressed model."""
+
+    technique: str
+    metric: str
+    baseline: float | None
+    effects: tuple[Effect, ...]
+
+
+def sensitivity(
+    source: WorkloadSource, technique: str, profile: DeviceProfile, *, cache: Path, progress: Progress
+) -> Sensitivity:
+    """Compress each layer alone.
+
+    Raises:
+        ConfigError: the technique does not work layer by layer, or the workload is not what it should be.
+        BuildError: the workload cannot be exported.
+    """
+    if technique not in _ALONE:
+        raise ConfigError(
+            f"{technique!r} does not work layer by layer", mend=did_you_mean(technique, TECHNIQUES)
+        )
+    if technique == "quantize":
+        return quantized_alone(source, load_recipe("fp32"), profile, cache=cache, progress=progress)
+    return _edited(open_workload(source), technique, progress)
+
+
+def _edited(workload: Workload, technique: str, progress: Progress) -> Sensitivity:
+    """Techniques on the module, judged by what torch computes."""
+    from torch import nn
+
+    found: Any = find_technique(technique)
+    model = copy.deepcopy(workload.model).eval()
+    want = _outputs(model, workload)
+    effects = []
+    for name, layer in model.named_modules():
+        if not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear) or not name:
+            continue
+        progress(f"{technique} {name}")
+        options = parse(_ALONE[technique](name), found.options, technique)
+        try:
+            changed = found.apply(ModelJob(copy.deepcopy(model), workload), options)
+        except CompressionError as error:
+            effects.append(Effect(name, layer.weight.numel(), reason=error.message))
+            continue
+        got = _outputs(changed.module, workload)
+        effects.append(Effect(name, layer.weight.numel(), _sqnr(want, got), _score(workload, got)))
+    return _sorted(technique, workload, want, effects)
+
+
+def quantized_alone(
+    source: WorkloadSource, recipe: Recipe, profile: DeviceProfile, *, cache: Path, progress: Progress
+) -> Sensitivity:
+    """Nodes of the file that ``recipe`` exports to ONNX, judged by what onnxruntime computes.
+
+    Args:
+        recipe: of steps on the module only.
+    """
+    import onnx
+
+    from edgewright.reference import reference_run
+
+    progress("exporting")
+    artifact = build(source, recipe, profile.name, profile, "onnx", cache=cache)
+    workload = open_workload(source)
+    samples = _samples(workload)
+    technique: Any = find_technique("quantize")
+
+    def run(path: Path) -> tuple[Array, ...]:
+        return tuple(reference_run([path], "onnx", evaluation=samples).evaluation.values())
+
+    want = run(artifact.path)
+    model = onnx.load(str(artifact.path))
+    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
+    calibration = tuple(tuple(t.numpy() for t in sample) for sample in workload.calibration)
+    effects = []
+    with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
+        for node in model.graph.node:
+            weights = next((sizes[name] for name in node.input[1:] if name in sizes), 0)
+            if node.op_type not in _OPERATORS or not weights:
+                continue
+            progress(f"quantize {node.name}")
+            out = Path(folder, "one.onnx")
+            job = FileJob(artifact.path, out, "onnx", calibration, profile)
+            try:
+                technique.apply(job, parse(_ALONE["quantize"](node.name), technique.options, "quantize"))
+                got = run(out)
+            except EdgewrightError as error:
+                effects.append(Effect(node.name, weights, reason=error.message))
+                continue
+            effects.append(Effect(node.name, weights, _sqnr(want, got), _score(workload, got)))
+    return _sorted("quantize", workload, want, effects)
+
+
+def _sorted(
+    technique: str, workload: Workload, want: tuple[Array, ...], effects: list[Effect]
+) -> Sensitivity:
+    worst_first = sorted(effects, key=lambda effect: math.inf if effect.sqnr_db is None else effect.sqnr_db)
+    return Sensitivity(technique, _metric(workload), _score(workload, want), tuple(worst_first))
+
+
+def _samples(workload: Workload) -> tuple[Array, ...]:
+    """One array an input, samples first: the evaluation's, else the calibration's, else the example."""
+    if workload.evaluate is not None:
+        return workload.evaluate.inputs
+    rows = list(workload.calibration)[:_SAMPLES] or [workload.example_inputs]
+    return tuple(np.concatenate([t.numpy() for t in column]) for column in zip(*rows, strict=True))
+
+
+def _outputs(module: torch.nn.Module, workload: Workload) -> tuple[Array, ...]:
+    """Sample by sample, as a device computes them."""
+    import torch
+    from torch.utils import _pytree
+
+    collected: list[list[Array]] = []
+    for sample in zip(*_samples(workload), strict=True):
+        with torch.no_grad():
+            returned = module(*(torch.from_numpy(np.ascontiguousarray(value)[None]) for value in sample))
+        collected.append([leaf.numpy() for leaf in _pytree.tree_leaves(returned) if leaf is not None])
+    return tuple(np.concatenate(column) for column in zip(*collected, strict=True))
+
+
+def _sqnr(want: tuple[Array, ...], got: tuple[Array, ...]) -> float:
+    """The worst output's, in decibels."""
+    ratios = []
+    for a, b in zip(want, got, strict=True):
+        noise = float(((a.astype(np.float64) - b) ** 2).sum())
+        signal = float((a.astype(np.float64) ** 2).sum())
+        ratios.append(math.inf if noise == 0 else 10 * math.log10(max(signal, 1e-30) / noise))
+    return min(ratios)
+
+
+def _score(workload: Workload, outputs: tuple[Array, ...]) -> float | None:
+    return None if workload.evaluate is None else float(workload.evaluate.score(outputs))
+
+
+def _metric(workload: Workload) -> str:
+    return "" if workload.evaluate is None else workload.evaluate.metric
+
+
+def as_rows(found: Sensitivity) -> Iterator[Mapping[str, Any]]:
+    """For JSON: an infinite ratio is null with ``unchanged`` true."""
+    for effect in found.effects:
+        unchanged = effect.sqnr_db == math.inf
+        yield {
+            "layer": effect.layer,
+            "weights": effect.weights,
+            "sqnr_db": None if unchanged else effect.sqnr_db,
+            "unchanged": unchanged,
+            "quality": effect.quality,
+            "reason": effect.reason or None,
+        }

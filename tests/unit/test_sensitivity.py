@@ -1,0 +1,152 @@
+"""Each layer compressed alone: the one made fragile comes first, in the table, the JSON and the plot."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgewright.artifact import Artifact
+from edgewright.build import build
+from edgewright.build.sensitivity import sensitivity
+from edgewright.cli.main import main
+from edgewright.errors import ConfigError, QualityError
+from edgewright.profiles import load_profile
+from edgewright.recipe import load_recipe
+from edgewright.workloads import WorkloadSource
+
+WORKLOAD = """
+import numpy as np
+import torch
+from torch import nn
+from edgewright.workload import Evaluation, Workload
+
+def workload():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 3))
+    with torch.no_grad():
+        model[2].weight[:4] *= 200  # a few channels far larger than the others
+        model[2].weight[4:] *= 0.5
+    inputs = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+    with torch.no_grad():
+        wanted = model(torch.from_numpy(inputs)).numpy()
+    return Workload(
+        "fragile",
+        model.eval(),
+        (torch.zeros(1, 8),),
+        calibration=[(torch.from_numpy(row[None]),) for row in inputs],
+        evaluate=Evaluation(
+            "agreement",
+            (inputs,),
+            lambda out: 1 - float(np.linalg.norm(out[0] - wanted) / np.linalg.norm(wanted)),
+        ),
+    )
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workload and a cache, which the tests share."""
+    made = tmp_path_factory.mktemp("sensitivity")
+    (made / "net.py").write_text(WORKLOAD)
+    return made
+
+
+@pytest.fixture(scope="module")
+def source(folder: Path) -> str:
+    return f"{folder}/net.py:workload"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["edgewright", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.parametrize("technique", ["quantize", "prune", "sparsify", "factorize"])
+def test_every_layer_has_a_figure_or_a_reason(
+    technique: str,
+    source: str,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ("--technique", technique, "--cache", str(folder / "cache"))
+    files = ("--json", str(tmp_path / "s.json"), "--html", str(tmp_path / "s.html"))
+    assert run(monkeypatch, "sensitivity", source, *words, *files) == 0
+    found = json.loads((tmp_path / "s.json").read_text())
+    assert (found["technique"], found["metric"]) == (technique, "agreement")
+    assert found["baseline"] == pytest.approx(1.0, abs=1e-5)
+    assert len(found["layers"]) == 3
+    figures = [layer["sqnr_db"] for layer in found["layers"] if layer["sqnr_db"] is not None]
+    assert figures == sorted(figures)
+    for layer in found["layers"]:
+        assert layer["sqnr_db"] is not None or layer["reason"] or layer["unchanged"]
+    assert "uncompressed: agreement 1.0000" in capsys.readouterr().out
+    page = (tmp_path / "s.html").read_text()
+    assert "<html" in page and "https://cdn" not in page.split("</script>")[-1]
+
+
+def test_pruning_the_outputs_is_refused_with_the_reason(source: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    device = load_profile("x86-64-linux")
+    found = sensitivity(WorkloadSource.parse(source), "prune", device, cache=tmp_path, progress=said.append)
+    assert said == ["prune 0", "prune 2", "prune 4"]
+    assert [effect.layer for effect in found.effects if effect.reason] == ["4"]
+
+
+def test_a_technique_that_has_no_layers_is_refused(
+    source: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "sensitivity", source, "--technique", "quantise") == 2
+    assert "did you mean 'quantize'" in capsys.readouterr().err
+
+
+RECIPE = """
+description = "8 bits, within a limit"
+max_accuracy_drop = {limit}
+
+[tolerance]
+cosine = 0.0
+max_abs = 1e9
+
+[[steps]]
+technique = "quantize"
+per_channel = false
+"""
+
+
+def built(source: str, folder: Path, limit: float, format: str = "onnx") -> Artifact:
+    path = folder / "limited.toml"
+    path.write_text(RECIPE.format(limit=limit))
+    profile = load_profile("x86-64-linux")
+    return build(
+        WorkloadSource.parse(source), load_recipe(path), profile.name, profile, format, cache=folder / "cache"
+    )
+
+
+def test_nodes_that_break_the_limit_stay_in_floats(source: str, folder: Path) -> None:
+    loose, tight = built(source, folder, 1.0), built(source, folder, 0.012)
+    assert loose.quality and tight.quality and loose.provenance and tight.provenance
+    assert loose.quality.value < 0.988 <= tight.quality.value
+    assert not any("in floats" in note for note in loose.provenance.notes)
+    assert "of 3 nodes stay in floats" in tight.provenance.notes[-1]
+    assert tight.size_bytes > loose.size_bytes
+
+
+def test_a_limit_that_cannot_be_kept_says_why(source: str, folder: Path) -> None:
+    with pytest.raises(QualityError, match=r"limited loses .*, 0 is allowed: with all but one of 3 nodes"):
+        built(source, folder, 0.0)
+
+
+def test_a_limit_needs_a_judge(tmp_path: Path) -> None:
+    begin, rest = WORKLOAD.split("        evaluate=")
+    (tmp_path / "net.py").write_text(begin + "    )\n")
+    assert rest
+    with pytest.raises(ConfigError, match="max_accuracy_drop needs a workload that can be judged"):
+        built(f"{tmp_path}/net.py:workload", tmp_path, 0.0)
