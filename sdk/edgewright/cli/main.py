@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "compare": ("edgewright.cli.compare", "compare", "Compare two runs, reports or rows: is B slower?"),
     "device": ("edgewright.cli.device", "device", "List, probe and trust devices."),
     "keys": ("edgewright.cli.keys", "keys", "Make keys that sign models, and show them."),
+    "explain": ("edgewright.cli.explain", "explain", "Say what a recipe does and can save on a device."),
     "models": ("edgewright.cli.models", "models", "List the light networks that can be students."),
     "profile-ops": (
         "edgewright.cli.profile_ops",
