@@ -15,19 +15,13 @@ import json
 import os
 import struct
 import zlib
-from dataclasses import dataclass
-from typing import Any, BinaryIO, Iterator, List, Tuple
+from typing import Any, BinaryIO, Iterator, List
 
 import numpy as np
 
 from .codec import decode
 from .failure import AgentFailure
-
-MAGIC = b"EWCODED1"
-#: Probabilities are multiples of 1 / 2 ** PRECISION.
-PRECISION = 14
-#: A lane's state stays between this and its square.
-LOWEST = 1 << 16
+from .protocol_coded import LOWEST, MAGIC, PRECISION, Header, Part
 
 _HEADER = struct.Struct("<8sI")
 _MAX_HEADER_BYTES = 16 << 20
@@ -35,34 +29,6 @@ _MAX_FILE_BYTES = 1 << 36
 _MAX_VALUES = 1 << 12
 _MAX_LANES = 1 << 16
 _PIECE_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Part:
-    """A stretch of the file.
-
-    Attributes:
-        size_bytes: of what comes out; for codes a multiple of ``item_bytes``.
-        coded_bytes: of its payload.
-        item_bytes: of one value; 0 for a raw part.
-        lanes: how many states the indices are coded in.
-        frequencies: of each value, of 2 ** PRECISION in all; the codebook itself is first in the payload.
-    """
-
-    size_bytes: int
-    coded_bytes: int
-    item_bytes: int = 0
-    lanes: int = 0
-    frequencies: Tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Header:
-    """What the coded file says of the decoded one."""
-
-    sha256: str
-    size_bytes: int
-    parts: Tuple[Part, ...]
 
 
 def decode_file(source: str, target: str) -> None:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from edgewright.compress.coding import encode_file
 from edgewright.workload import Array
 from edgewright_agent.failure import AgentFailure
-from edgewright_agent.unpack_coded import MAGIC, decode_file, read_header
+from edgewright_agent.protocol_coded import MAGIC
+from edgewright_agent.unpack_coded import decode_file, read_header
 
 
 def file_of(path: Path, *tensors: Array) -> Path:

@@ -23,7 +23,7 @@ from edgewright.workloads import WorkloadSource
 from edgewright_agent.protocol import FileRef
 
 from .options import drop_option, farm_option, signer_of, within
-from .progress import steps
+from .stages import steps
 
 
 @click.command()

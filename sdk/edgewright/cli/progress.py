@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 
@@ -27,26 +27,6 @@ def waiting(text: str) -> AbstractContextManager[object]:
     """A spinner while something goes on that tells nothing of itself; nothing where there is no terminal."""
     console = Console(stderr=True)
     return console.status(text) if console.is_terminal else nullcontext()
-
-
-@contextmanager
-def steps() -> Iterator[Callable[[str], None]]:
-    """A spinner on standard error that names the stage; what names none shows none.
-
-    It goes on while libraries have standard error taken from them, as builds do.
-    """
-    from edgewright.boundary import progress_stream
-
-    with ExitStack() as stack:
-        status: list[Any] = []
-
-        def show(stage: str) -> None:
-            if not status:
-                stream = stack.enter_context(progress_stream())
-                status.append(stack.enter_context(Console(file=stream).status(stage)))
-            status[0].update(stage)
-
-        yield show
 
 
 class RunProgress:

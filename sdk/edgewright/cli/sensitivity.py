@@ -40,7 +40,7 @@ def sensitivity(
     from edgewright.profiles import load_profile
     from edgewright.workloads import WorkloadSource
 
-    from .progress import steps
+    from .stages import steps
 
     device = load_profile(profile)
     with steps() as show:

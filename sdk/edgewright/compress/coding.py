@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from edgewright.files import write_atomic
 from edgewright.workload import Array
-from edgewright_agent.unpack_coded import LOWEST, MAGIC, PRECISION, Header, Part
+from edgewright_agent.protocol_coded import LOWEST, MAGIC, PRECISION, Header, Part
 
 #: Tensors with more values, or fewer items, are deflated with the rest.
 _MOST_VALUES = 1 << 12
