@@ -4,6 +4,19 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 #: Busy waiting of torch's threads starves whatever else runs on a small machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that no worker is left with it at the end."""
+    items.sort(key=lambda item: -_patience_s(item))
+
+
+def _patience_s(item: pytest.Item) -> float:
+    """The time a test was given for itself; 0 for the others, whose order stays as it is."""
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0]) if mark is not None else 0.0

@@ -21,9 +21,10 @@ def plain_run(
     inputs: Sequence[Array] = (),
     shapes: Mapping[str, Sequence[int]] | None = None,
     evaluation: Sequence[Array] | None = None,
+    exact: bool = False,
 ) -> ReferenceRun:
     with quiet():
-        session: Any = _Onnx(files[0]) if format == "onnx" else _Tflite(files[0])
+        session: Any = _Onnx(files[0], exact) if format == "onnx" else _Tflite(files[0])
         outputs = session.run(inputs)
         samples = [session.run([v[None] for v in sample]) for sample in zip(*evaluation or (), strict=True)]
     names = [spec.name for spec in session.outputs]
@@ -38,10 +39,11 @@ def plain_run(
 
 
 class _Onnx:
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, exact: bool) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.x64quantprecision", str(int(exact)))
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         kinds = {

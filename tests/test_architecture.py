@@ -28,6 +28,7 @@ RANKS = {
     "build": 46,
     "builder": 45,
     "models": 45,
+    "provision": 45,
     "reference": 42,
     "device": 40,
     "report": 40,
@@ -50,6 +51,7 @@ GONE_BY_3_13 = {
 TOP_LEVEL_HANDLERS = {"agent/edgewright_agent/guard.py", "agent/edgewright_agent/spool.py"}
 
 HEAVY = (
+    "adbutils",
     "torch",
     "jax",
     "tensorflow",
@@ -250,7 +252,8 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["ab", "bench", "build", "compare", "device", "profile-ops", "profiles", "report", "run"]
+    "command",
+    ["ab", "bench", "build", "compare", "device", "keys", "profile-ops", "profiles", "report", "run", "verify"],
 )
 def test_a_command_s_help_imports_nothing_heavy(command: str) -> None:
     code = f"sys.argv = ['edgewright', '{command}', '--help']; from edgewright.cli.main import main; main()"

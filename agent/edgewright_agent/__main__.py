@@ -1,19 +1,21 @@
 """Commands of the agent: JSON lines on standard output, the first one saying who speaks.
 
-probe | have | admit SHA SIZE | submit | follow JOB | jobs | acknowledge JOB... | cancel JOB | clean | clock |
-meter probe|record, each with --root DIR before it
+probe | receive | submit | follow JOB | jobs | acknowledge JOB... | cancel JOB... | provision | keys |
+clean | clock | meter probe|record, each with --root DIR before it
 """
 
 import json
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import TYPE_CHECKING, Any, Callable, Dict, List
 
 from . import __version__
-from .failure import AgentFailure
+from .codec import decode, encode
+from .failure import DISK_FULL_STATUS, AgentFailure
+from .files import is_full
 from .guard import guarded
-from .protocol import PROTOCOL_VERSION, decode, encode
+from .protocol_errors import PROTOCOL_VERSION
 
 if TYPE_CHECKING:
     from .spool import Spool
@@ -32,15 +34,28 @@ def main() -> int:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     root, command, arguments = words[1], words[2], words[3:]
     if command in _PROCESSES:
-        return int(_PROCESSES[command](arguments[0], int(arguments[1])))
+        return _status(lambda: _PROCESSES[command](arguments[0], int(arguments[1])))
     try:
         _emit({"event": "hello", "protocol": PROTOCOL_VERSION, "agent": __version__})
-        last = guarded(lambda: _COMMANDS[command](root, arguments))
+        last = guarded(lambda: _done(command, root, arguments))
         _emit(last)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody listens any more
         return 1
     return 1 if last["event"] == "error" else 0
+
+
+def _done(command: str, root: str, arguments: List[str]) -> Dict[str, Any]:
+    """Do it, after setting back what a job had set that was killed together with its watchdog.
+
+    Its note is looked for here, see conditions/record.py: without one nothing of that need be imported.
+    """
+    if os.path.exists(os.path.join(root, "conditions", "record.json")):
+        from .conditions import take_back
+
+        for what, why in take_back(root).items():
+            sys.stderr.write(f"{what} was not set back: {why}\n")
+    return _COMMANDS[command](root, arguments)
 
 
 def _worker(folder: str, event_fd: int) -> int:
@@ -61,6 +76,23 @@ def _pair_side(folder: str, fd: int) -> int:
     return pair_side.main(folder, fd)
 
 
+def _watchdog(root: str, fd: int) -> int:
+    from .conditions import watchdog
+
+    return watchdog.main(root, fd)
+
+
+def _status(work: Callable[[], int]) -> int:
+    """How a process ends that this one starts of itself; on a full disk it can say why in no other way."""
+    try:
+        return work()
+    except OSError as problem:
+        if not is_full(problem):
+            raise
+        sys.stderr.write(f"{problem}\n")
+        return DISK_FULL_STATUS
+
+
 def _emit(event: Dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(event, separators=(",", ":"), allow_nan=False) + "\n")
     sys.stdout.flush()
@@ -72,20 +104,11 @@ def _probe(root: str, arguments: List[str]) -> Dict[str, Any]:
     return {"event": "device", "device": encode(probe(store_dir=_store(root).store))}
 
 
-def _have(root: str, arguments: List[str]) -> Dict[str, Any]:
-    store = _store(root)
-    asked = _read_json()
-    hashes = asked.get("sha256") if isinstance(asked, dict) else None
-    if not isinstance(hashes, list) or not all(isinstance(item, str) for item in hashes):
-        raise AgentFailure("protocol", "have expects {sha256: [...]}")
-    return {"event": "have", "missing": store.missing(hashes), "free_bytes": store.free_bytes()}
+def _receive(root: str, arguments: List[str]) -> Dict[str, Any]:
+    from .intake import Inlet, receive
 
-
-def _admit(root: str, arguments: List[str]) -> Dict[str, Any]:
-    if len(arguments) != 2 or not arguments[1].isdigit():
-        raise AgentFailure("protocol", "admit expects SHA SIZE")
-    _store(root).admit(arguments[0], int(arguments[1]))
-    return {"event": "admitted", "sha256": arguments[0]}
+    with Inlet(sys.stdin.fileno()) as inlet:
+        return receive(inlet, _store(root), _emit)
 
 
 def _submit(root: str, arguments: List[str]) -> Dict[str, Any]:
@@ -109,7 +132,8 @@ def _acknowledge(root: str, arguments: List[str]) -> Dict[str, Any]:
 
 
 def _cancel(root: str, arguments: List[str]) -> Dict[str, Any]:
-    _spool(root).cancel(_only(arguments))
+    for job_id in arguments:
+        _spool(root).cancel(job_id)
     return {"event": "cancelled"}
 
 
@@ -125,6 +149,14 @@ def _meter(root: str, arguments: List[str]) -> Dict[str, Any]:
     return command.run(arguments)
 
 
+def _provision(root: str, arguments: List[str]) -> Dict[str, Any]:
+    from .protocol_provision import Provision
+    from .provisioning import provision
+
+    record, runtimes = provision(decode(Provision, _read_json()), _store(root), _emit)
+    return {"event": "provisioned", "record": encode(record), "runtimes": encode(runtimes)}
+
+
 def _clock(root: str, arguments: List[str]) -> Dict[str, Any]:
     return {"event": "clock", "monotonic_ns": time.monotonic_ns()}
 
@@ -132,7 +164,27 @@ def _clock(root: str, arguments: List[str]) -> Dict[str, Any]:
 def _clean(root: str, arguments: List[str]) -> Dict[str, Any]:
     if not _spool(root).is_idle():
         raise AgentFailure("busy", "a job is running", "wait for it, or cancel it")
+    from .authorized import authorize
+    from .conditions import clear
+
+    clear(root)
+    authorize(root, ())
     return {"event": "cleaned", "freed_bytes": _store(root).clean()}
+
+
+def _keys(root: str, arguments: List[str]) -> Dict[str, Any]:
+    """``{keys: null}`` asks whose models the device runs, ``{keys: [LINE...]}`` decides it."""
+    from .authorized import authorize, authorized_keys
+
+    asked = _read_json()
+    lines = asked.get("keys", "") if isinstance(asked, dict) else ""
+    if lines is None:
+        keys = authorized_keys(_store(root).root) or ()
+    elif isinstance(lines, list) and all(isinstance(line, str) for line in lines):
+        keys = authorize(_store(root).root, lines)
+    else:
+        raise AgentFailure("protocol", "keys expects {keys: [...]}")
+    return {"event": "keys", "keys": [key.line for key in keys]}
 
 
 def _store(root: str) -> "Store":
@@ -161,20 +213,21 @@ def _read_json() -> Any:
 
 _COMMANDS = {
     "probe": _probe,
-    "have": _have,
-    "admit": _admit,
+    "receive": _receive,
     "submit": _submit,
     "follow": _follow,
     "jobs": _jobs,
     "acknowledge": _acknowledge,
     "cancel": _cancel,
     "clean": _clean,
+    "keys": _keys,
+    "provision": _provision,
     "clock": _clock,
     "meter": _meter,
 }
 
 #: What the agent starts of itself, with a folder and a descriptor to speak to: no answers for a host.
-_PROCESSES = {"worker": _worker, "pair-worker": _pair_worker, "pair-side": _pair_side}
+_PROCESSES = {"worker": _worker, "pair-worker": _pair_worker, "pair-side": _pair_side, "watchdog": _watchdog}
 
 if __name__ == "__main__":
     sys.exit(main())

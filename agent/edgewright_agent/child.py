@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional
 
-from .failure import AgentFailure
+from .failure import DISK_FULL_STATUS, AgentFailure
 from .protocol import Execution, Limits
 
 _TAIL_BYTES = 4096
@@ -53,6 +53,12 @@ class Ending:
                     "out-of-memory", f"the kernel's out-of-memory killer ended the worker ({name})"
                 )
             return AgentFailure("agent-fault", f"the worker was ended by {name}{where}{said}")
+        if self.returncode == DISK_FULL_STATUS:
+            return AgentFailure(
+                "disk-full",
+                f"the device's disk was full when the worker wrote down what it saw{said}",
+                "free some space there",
+            )
         return AgentFailure(
             "agent-fault", f"the worker ended with status {self.returncode} and no report{said}"
         )

@@ -12,6 +12,7 @@ import base64
 import dataclasses
 import math
 import sys
+import types
 import typing
 import zlib
 from array import array
@@ -105,6 +106,10 @@ def _unpack(data: Any, where: str) -> Samples:
     return Samples(values)
 
 
+#: What ``int | None`` is where Python can say it so.
+_PIPED: Any = getattr(types, "UnionType", None)
+
+
 def _value(kind: Any, data: Any, where: str) -> Any:
     if kind is Any:
         return data
@@ -113,7 +118,7 @@ def _value(kind: Any, data: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return _dataclass(kind, data, where)
     origin = getattr(kind, "__origin__", None)
-    if origin is Union:
+    if origin is Union or type(kind) is _PIPED:
         return _union(kind.__args__, data, where)
     if origin is tuple:
         return _tuple(kind.__args__[0], data, where)

@@ -1,53 +1,22 @@
 """The process of one job: detached from the host that asked for it, known by its lock, and ended when told.
 
 ROOT/jobs/ID/alive           locked for as long as the process lives; holds its process id
-ROOT/jobs/ID/events.jsonl    what happened so far, bounded
 ROOT/jobs/ID/log             what it wrote on standard error
 """
 
 import fcntl
-import json
 import os
 import signal
 import time
 from contextlib import suppress
-from typing import Any, Dict, Tuple
+from typing import Tuple
 
 from .failure import AgentFailure
 
-ALIVE, EVENTS, LOG = "alive", "events.jsonl", "log"
-
-#: Beyond this a job's progress is no longer recorded.
-MAX_EVENT_BYTES = 4 << 20
+ALIVE, LOG = "alive", "log"
 
 _END_S = 10.0
 _LOG_BYTES = 1 << 16
-
-
-class Recorder:
-    """Writes events down, and wakes whoever follows from the process that submitted."""
-
-    def __init__(self, folder: str, waker: int) -> None:
-        self._stream = open(os.path.join(folder, EVENTS), "ab", buffering=0)  # noqa: SIM115 - closed on exit
-        self._size = 0
-        self._waker = waker
-        os.set_blocking(waker, False)
-
-    def __enter__(self) -> "Recorder":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stream.close()
-
-    def add(self, event: Dict[str, Any]) -> None:
-        """One more event."""
-        line = json.dumps(event, separators=(",", ":"), allow_nan=False).encode("utf-8") + b"\n"
-        if self._size + len(line) > MAX_EVENT_BYTES:
-            return
-        self._stream.write(line)
-        self._size += len(line)
-        with suppress(BlockingIOError, BrokenPipeError):  # it has been woken already, or is gone
-            os.write(self._waker, b"\n")
 
 
 def boot_id() -> str:
@@ -112,15 +81,25 @@ def last_words(folder: str) -> str:
 
 def end(folder: str) -> None:
     """Ask the job's process to end, and make it when it does not."""
-    with open(os.path.join(folder, ALIVE), encoding="ascii") as stream:
-        pid = int(stream.read() or 0)
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            if pid:
-                os.kill(pid, number)
+        told = 0
         until = time.monotonic() + _END_S
         while time.monotonic() < until:
             if not is_alive(folder):
                 return
+            pid = _pid(folder)
+            if pid != told:  # it says who it is when it has let go of the host
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+                told = pid
             time.sleep(0.02)
-    raise AgentFailure("agent-fault", f"the process {pid} of job {os.path.basename(folder)} does not end")
+    raise AgentFailure("agent-fault", f"the process {told} of job {os.path.basename(folder)} does not end")
+
+
+def _pid(folder: str) -> int:
+    """The process of the job; 0 where it has not said yet."""
+    try:
+        with open(os.path.join(folder, ALIVE), encoding="ascii") as stream:
+            return int(stream.read() or 0)
+    except FileNotFoundError:
+        return 0

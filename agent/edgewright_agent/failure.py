@@ -1,6 +1,9 @@
 """The one exception by which the agent says that a job cannot be done."""
 
-from .protocol import ERROR_CODES, AgentError
+from .protocol_errors import ERROR_CODES, AgentError
+
+#: How a worker ends that has no space to say why; sysexits.h calls it EX_CANTCREAT.
+DISK_FULL_STATUS = 73
 
 
 class AgentFailure(Exception):

@@ -1,27 +1,45 @@
 """Durable writes, and what a file holds."""
 
+import errno
 import hashlib
 import json
 import os
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
-from .protocol import FileRef
+if TYPE_CHECKING:
+    from .protocol_model import FileRef
 
 
 def write_json(path: str, value: Any) -> None:
-    """Write durably: a temporary file, fsync, rename, fsync of the folder."""
+    """Write durably: a temporary file, fsync, rename, fsync of the folder; nothing is left of a failure."""
     temporary = path + ".tmp"
-    with open(temporary, "w", encoding="utf-8") as stream:
-        json.dump(value, stream, separators=(",", ":"))
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "w", encoding="utf-8") as stream:
+            json.dump(value, stream, separators=(",", ":"))
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
     sync_folder(os.path.dirname(path))
+
+
+def is_full(problem: OSError) -> bool:
+    """Whether there was no space left for something."""
+    return problem.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def sync_folder(path: str) -> None:
     """Make a rename inside ``path`` survive a power cut."""
-    handle = os.open(path or ".", os.O_RDONLY)
+    sync(path or ".")
+
+
+def sync(path: str) -> None:
+    """Make what was written to a file survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -37,6 +55,8 @@ def sha256_of(path: str) -> str:
     return digest.hexdigest()
 
 
-def describe(path: str) -> FileRef:
+def describe(path: str) -> "FileRef":
     """The reference of a file the agent wrote."""
+    from .protocol_model import FileRef
+
     return FileRef(os.path.basename(path), sha256_of(path), os.path.getsize(path))

@@ -1,11 +1,12 @@
 """The last event of whatever was asked for: its answer, or the error that took the answer's place."""
 
-import errno
 import traceback
 from typing import Any, Callable, Dict
 
+from .codec import WireError, encode
 from .failure import AgentFailure
-from .protocol import AgentError, WireError, encode
+from .files import is_full
+from .protocol_errors import AgentError
 
 
 def guarded(call: Callable[[], Dict[str, Any]]) -> Dict[str, Any]:
@@ -19,7 +20,7 @@ def guarded(call: Callable[[], Dict[str, Any]]) -> Dict[str, Any]:
     except BrokenPipeError:
         raise
     except OSError as problem:
-        full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = is_full(problem)
         code = "disk-full" if full else "agent-fault"
         error = AgentError(code, f"{problem}", "free some space" if full else "", traceback.format_exc())
     except Exception as problem:  # noqa: BLE001 - the last line of defence: the host is told, whatever it was

@@ -42,14 +42,14 @@ def python_reason(version: Tuple[int, int]) -> str:
     return "Python {}.{} is too old: {}.{} or newer is needed".format(*version, *OLDEST_PYTHON)
 
 
-def find_runtime(name: str) -> RuntimeInfo:
-    """Import one runtime in a child process and report on it."""
-    if importlib.util.find_spec(_MODULES[name]) is None:
+def find_runtime(name: str, python: str = "") -> RuntimeInfo:
+    """Import one runtime in a child process, of this Python or another one, and report on it."""
+    if not python and importlib.util.find_spec(_MODULES[name]) is None:
         return RuntimeInfo(name, "", reason=f"not installed ({sys.executable} -m pip install {name})")
     package_parent = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _CHILD, package_parent, name],
+            [python or sys.executable, "-c", _CHILD, package_parent, name],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -59,7 +59,7 @@ def find_runtime(name: str) -> RuntimeInfo:
     except subprocess.TimeoutExpired:
         return RuntimeInfo(name, "", reason=f"importing it did not end within {TIMEOUT_S:g} s")
     except OSError as error:
-        return RuntimeInfo(name, "", reason=f"{sys.executable} cannot be started: {error.strerror}")
+        return RuntimeInfo(name, "", reason=f"{python or sys.executable} cannot be started: {error.strerror}")
     found = _parse(done.stdout.decode("utf-8", "replace"))
     if found:
         return RuntimeInfo(name, str(found["version"]), tuple(found["providers"]), str(found["reason"]))

@@ -33,10 +33,15 @@ def laid_out(job: Job, store: Store, folder: str) -> Iterator[None]:
     finally:
         for sha256, path in lent.items():
             os.replace(path, store.path(sha256))
-        for name in (*FOLDERS, COMPANIONS):
-            made = os.path.join(folder, name)
-            if os.path.isdir(made):
-                shutil.rmtree(made)
+        clear(folder)
+
+
+def clear(folder: str) -> None:
+    """Remove what was laid out; also that of a job which could not do so itself."""
+    for name in (*FOLDERS, COMPANIONS):
+        made = os.path.join(folder, name)
+        if os.path.isdir(made):
+            shutil.rmtree(made)
 
 
 def _place(model: Model, data: Data, store: Store, folder: str, lent: Dict[str, str]) -> None:
@@ -44,7 +49,10 @@ def _place(model: Model, data: Data, store: Store, folder: str, lent: Dict[str, 
     models, arrays = (os.path.join(folder, name) for name in FOLDERS)
     for made in (models, arrays):
         os.makedirs(made, mode=0o700)
-    store.place(model.files[0], models)
+    if model.coded is None:
+        store.place(model.files[0], models)
+    else:
+        store.decode(model.coded, model.files[0], models)
     for ref in model.files[1:]:
         if ref.sha256 in lent:
             shutil.copyfile(lent[ref.sha256], os.path.join(models, ref.name))

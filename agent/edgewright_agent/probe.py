@@ -7,12 +7,13 @@ import socket
 import sys
 
 from . import cpu
+from .android import read_android
+from .emulation import find_emulation
 from .inventory import find_runtimes
 from .protocol import Device, SensorInfo
-from .sensors import commands
 from .sensors.environment import read_environment
 from .sensors.power import POWER_SENSORS
-from .sensors.sysfs import SensorError, find, text_or_empty
+from .sensors.sysfs import find, text_or_empty
 
 _MODEL_FILES = ("sys/firmware/devicetree/base/model", "proc/device-tree/model")
 
@@ -26,11 +27,14 @@ def probe(root: str = "/", store_dir: str = "", path: str = "") -> Device:
         path: directories to search first for the vendors' commands.
     """
     processors = cpu.read_cpuinfo(root)
+    android = read_android(root, path)
+    board = (android and android.board) or read_board(root)
+    kernel = f"{platform.system()} {platform.release()}"
     return Device(
         hostname=socket.gethostname(),
-        board=read_board(root, path),
+        board=board,
         machine=platform.machine(),
-        system=f"{platform.system()} {platform.release()}",
+        system=f"{android.version}, {kernel}" if android else kernel,
         libc=read_libc(root),
         python=platform.python_version(),
         cpu_model=cpu.model(processors),
@@ -41,11 +45,13 @@ def probe(root: str = "/", store_dir: str = "", path: str = "") -> Device:
         runtimes=find_runtimes(),
         sensors=tuple(_sensor(name, root, path) for name in POWER_SENSORS),
         environment=read_environment(root, path),
+        soc=android.soc if android else "",
+        emulation=find_emulation(root, board, processors, sys.executable),
     )
 
 
-def read_board(root: str = "/", path: str = "") -> str:
-    """The device tree's model, the firmware's product name (x86), or Android's; empty where nobody tells."""
+def read_board(root: str = "/") -> str:
+    """The device tree's model, or the firmware's product name (x86); empty where nobody tells."""
     for file in _MODEL_FILES:
         model = text_or_empty(os.path.join(root, file))
         if model:
@@ -54,14 +60,7 @@ def read_board(root: str = "/", path: str = "") -> str:
     vendor, product = text_or_empty(f"{dmi}/sys_vendor"), text_or_empty(f"{dmi}/product_name")
     if product:
         return product if product.startswith(vendor) else f"{vendor} {product}"
-    getprop = commands.locate("getprop", root, path)
-    if not getprop:
-        return ""
-    keys = ("ro.product.manufacturer", "ro.product.model")
-    try:
-        return " ".join(commands.run([getprop, key]).text for key in keys).strip()
-    except SensorError:
-        return ""
+    return ""
 
 
 def read_libc(root: str = "/") -> str:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
 from .codec import MAX_SAMPLES, Samples, WireError, decode, encode
+from .protocol_conditions import Conditions, Cooling, HeldConditions, Setting
 from .protocol_energy import (
     Alignment,
     Energy,
@@ -34,6 +35,7 @@ from .protocol_energy import (
     PowerTrace,
     Window,
 )
+from .protocol_errors import ERROR_CODES, PROTOCOL_VERSION, AgentError
 from .protocol_model import (
     Companion,
     Data,
@@ -41,6 +43,7 @@ from .protocol_model import (
     FileRef,
     Model,
     SessionInfo,
+    SignedManifest,
     TensorSpec,
     Tolerance,
 )
@@ -69,6 +72,8 @@ __all__ = [
     "Alignment",
     "BatchRun",
     "Companion",
+    "Conditions",
+    "Cooling",
     "Data",
     "Device",
     "Energy",
@@ -76,6 +81,7 @@ __all__ = [
     "Environment",
     "Execution",
     "FileRef",
+    "HeldConditions",
     "Job",
     "KernelRun",
     "Limits",
@@ -101,6 +107,8 @@ __all__ = [
     "ScenarioRun",
     "SensorInfo",
     "SessionInfo",
+    "Setting",
+    "SignedManifest",
     "Starts",
     "StreamRun",
     "SustainedRun",
@@ -114,30 +122,12 @@ __all__ = [
     "encode",
 ]
 
-PROTOCOL_VERSION = 1
-
 #: Which runtimes execute which file format, in order of preference.
 FORMATS: Dict[str, Tuple[str, ...]] = {
     "onnx": ("onnxruntime",),
     "tflite": ("ai-edge-litert", "tflite-runtime"),
 }
 RUNTIMES: Tuple[str, ...] = ("onnxruntime", "ai-edge-litert", "tflite-runtime")
-
-#: What can go wrong on a device, and so what :attr:`AgentError.code` may hold.
-ERROR_CODES: Tuple[str, ...] = (
-    "invalid-model",
-    "invalid-input",
-    "model-rejected",
-    "missing-runtime",
-    "provider-missing",
-    "out-of-memory",
-    "disk-full",
-    "timeout",
-    "busy",
-    "lost",
-    "protocol",
-    "agent-fault",
-)
 
 
 # --- what the host asks for -------------------------------------------------------------------
@@ -156,7 +146,8 @@ class Limits:
 class Job:
     """One model, run one way. Without a scenario it is run once for its outputs and not timed.
 
-    ``companions`` are for the scenarios that need more than one model.
+    ``companions`` are for the scenarios that need more than one model; ``conditions`` are set for the job and
+    set back after it.
     """
 
     job_id: str
@@ -168,19 +159,10 @@ class Job:
     limits: Limits = field(default_factory=Limits)
     profile_ops: Optional[OpsPlan] = None
     companions: Tuple[Companion, ...] = ()
+    conditions: Conditions = field(default_factory=Conditions)
 
 
 # --- what the agent answers -------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class AgentError:
-    """Why there is no result; ``code`` is one of :data:`ERROR_CODES`."""
-
-    code: str
-    message: str
-    mend: str = ""
-    traceback: str = ""
 
 
 @dataclass(frozen=True)
@@ -280,6 +262,7 @@ class RunResult:
     watching: Optional[Watching] = None
     kernel_before: Optional[KernelRun] = None
     kernel_after: Optional[KernelRun] = None
+    conditions: Optional[HeldConditions] = None
 
 
 # --- what a device is -------------------------------------------------------------------------
@@ -307,7 +290,10 @@ class SensorInfo:
 
 @dataclass(frozen=True)
 class Device:
-    """What the device says of itself; every text is its own word and so untrusted."""
+    """What the device says of itself; every text is its own word and so untrusted.
+
+    ``emulation`` is what shows that its processor is emulated, empty where nothing does.
+    """
 
     hostname: str
     board: str
@@ -323,3 +309,5 @@ class Device:
     runtimes: Tuple[RuntimeInfo, ...]
     sensors: Tuple[SensorInfo, ...]
     environment: Environment
+    soc: str = ""
+    emulation: str = ""

@@ -16,11 +16,31 @@ class FileRef:
 
 
 @dataclass(frozen=True)
+class SignedManifest:
+    """The text of a :class:`~edgewright_agent.protocol_manifest.Manifest`, and who vouches for it.
+
+    Attributes:
+        text: its one writing; what is signed is this in UTF-8, nothing before it and nothing after.
+        key: the public key, 32 bytes in hexadecimal; empty when nobody signed.
+        signature: Ed25519, 64 bytes in hexadecimal; empty when nobody signed.
+    """
+
+    text: str
+    key: str = ""
+    signature: str = ""
+
+
+@dataclass(frozen=True)
 class Model:
-    """The files of one model; the first is the one to load, the rest is its external data."""
+    """The files of one model; the first is the one to load, the rest is its external data.
+
+    With ``coded`` the device holds the first one entropy coded, as this file, and decodes it for the job.
+    """
 
     files: Tuple[FileRef, ...]
     format: str
+    manifest: Optional[SignedManifest] = None
+    coded: Optional[FileRef] = None
 
 
 @dataclass(frozen=True)
@@ -29,6 +49,9 @@ class Execution:
 
     ``providers`` are tried in their order; those in ``required`` must execute, and then nothing that is not
     among ``providers`` may. The others are preferred: what became of them is in :class:`SessionInfo`.
+
+    ``exact`` asks for integer products that do not saturate, as other processors compute them, where the
+    fastest here would: x86 without VNNI. It costs speed, so it is for references and not for measuring.
     """
 
     runtime: str
@@ -37,6 +60,7 @@ class Execution:
     affinity: Tuple[int, ...] = ()
     provider_options: Dict[str, Dict[str, str]] = field(default_factory=dict)
     required: Tuple[str, ...] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Optional, Tuple
 
 from .codec import Samples
 from .protocol import Environment, Job, Parity, SessionInfo
+from .protocol_conditions import HeldConditions
 
 
 @dataclass(frozen=True)
@@ -76,3 +77,4 @@ class PairResult:
     job_id: str
     launches: Tuple[PairLaunch, ...]
     environment: Tuple[Environment, ...]
+    conditions: Optional[HeldConditions] = None

@@ -21,6 +21,7 @@ class Submission:
     Attributes:
         owner: who asks, for people: whoever finds the device busy is told.
         label: what it is, for people.
+        origin: the work it is part of, as its host names it, to find all jobs of that work again.
         wait_s: how long to wait for another job to end before giving up as busy.
         is_tied: it ends with the connection, as for work that nobody would come back for.
     """
@@ -29,6 +30,7 @@ class Submission:
     pair: Optional[PairJob] = None
     owner: str = ""
     label: str = ""
+    origin: str = ""
     wait_s: float = 0.0
     is_tied: bool = False
 
@@ -43,6 +45,7 @@ class JobInfo:
     state: str
     size_bytes: int
     age_s: float
+    origin: str = ""
 
 
 def id_of(submission: Submission) -> str:

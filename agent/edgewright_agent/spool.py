@@ -1,8 +1,7 @@
 """Jobs on the device: submitted once, run without the host, kept until a host has acknowledged them.
 
 ROOT/jobs/ID/request.json    what was submitted, and under which boot of the device
-ROOT/jobs/ID/outcome.json    the last event: the result, or why there is none
-and what its process keeps there, see detached.py
+and what its process keeps there, see detached.py, recording.py and outcome.py
 
 Everything that decides is fsynced before it counts, so that a power cut leaves a job that is either known
 with its outcome, or known as lost.
@@ -18,28 +17,29 @@ import time
 import traceback
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
-from .detached import ALIVE, EVENTS, Recorder, boot_id, detach, end, is_alive, last_words
+from . import outcome
+from .detached import ALIVE, boot_id, detach, end, is_alive, last_words
 from .failure import AgentFailure
 from .files import sync_folder, write_json
-from .guard import error_event
+from .guard import error_event, guarded
+from .layout import clear
 from .protocol import AgentError, decode, encode
 from .protocol_spool import JobInfo, Submission, id_of
+from .recording import Event, Recorder, is_waiting, open_events, whole_lines
 from .store import Store
 
-Event = Dict[str, Any]
 Emit = Callable[[Event], None]
 #: Does the job of a submission and returns its last event; never raises.
 Work = Callable[[Submission, Emit], Event]
 
-REQUEST, OUTCOME = "request.json", "outcome.json"
+REQUEST = "request.json"
 
 #: What the spool holds at most of what no host has acknowledged.
 MAX_JOBS = 2000
 MAX_BYTES = 1 << 30
 _FOLLOW_S = 0.25
-_LINE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Spool:
         """
         folder = self._store.job_folder(job_id)
         with self._locked():
-            if is_alive(folder) and not os.path.isfile(os.path.join(folder, OUTCOME)):
+            if is_alive(folder) and not outcome.has_outcome(folder):
                 raise AgentFailure("busy", f"job {job_id} is still running", "wait for it, or cancel it")
             if os.path.isdir(folder):
                 shutil.rmtree(folder)
@@ -133,17 +133,22 @@ class Spool:
             shutil.rmtree(folder)  # a power cut came before its request was on the disk
         os.makedirs(folder, mode=0o700)
         alive = os.open(os.path.join(folder, ALIVE), os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(alive, fcntl.LOCK_EX)
-        request = Request(submission, boot_id())
-        write_json(os.path.join(folder, REQUEST), encode(request))
-        sync_folder(self._store.jobs)
-        reader, writer = os.pipe()
-        sys.stdout.flush()
-        if os.fork() == 0:
-            os.close(reader)
-            self._live(folder, submission, alive, writer)
-        os.close(alive)  # the lock stays with the process that has it too
-        os.close(writer)
+        try:
+            fcntl.flock(alive, fcntl.LOCK_EX)
+            outcome.reserve(folder)
+            write_json(os.path.join(folder, REQUEST), encode(Request(submission, boot_id())))
+            sync_folder(self._store.jobs)
+            reader, writer = os.pipe()
+            sys.stdout.flush()
+            if os.fork() == 0:
+                os.close(reader)
+                self._live(folder, submission, alive, writer)
+            os.close(writer)
+        except OSError:
+            shutil.rmtree(folder)
+            raise
+        finally:
+            os.close(alive)  # the lock stays with the process that has it too
         return reader
 
     def _live(self, folder: str, submission: Submission, alive: int, waker: int) -> None:
@@ -152,47 +157,46 @@ class Spool:
         try:
             detach(folder, keep=(alive, waker), is_tied=submission.is_tied)
             os.write(alive, str(os.getpid()).encode("ascii"))
-            with Recorder(folder, waker) as recorder:
-                write_json(os.path.join(folder, OUTCOME), self._work(submission, recorder.add))
+            outcome.leave(folder, guarded(lambda: self._recorded(folder, submission, waker)))
             status = 0
         except Exception:  # noqa: BLE001 - the last line of defence: the log is read when the job is found lost
             os.write(2, traceback.format_exc().encode("utf-8", "replace"))
         finally:
             os._exit(status)
 
+    def _recorded(self, folder: str, submission: Submission, waker: int) -> Event:
+        with Recorder(folder, waker) as recorder:
+            return self._work(submission, recorder.add)
+
     def _follow(self, folder: str, emit: Emit, waker: Optional[int]) -> Event:
         """Tell the events as they come; ``waker`` is readable after each."""
-        with open(os.path.join(folder, EVENTS), "ab+") as events:
-            events.seek(0)
+        with open_events(folder) as events:
             while True:
                 # in this order: what was recorded before the end is told before the end
                 alive = is_alive(folder)
-                ended = os.path.isfile(os.path.join(folder, OUTCOME))
-                for event in _whole_lines(events):
+                ended = outcome.has_outcome(folder)
+                for event in whole_lines(events):
                     emit(event)
                 if ended:
-                    return self._outcome(folder)
+                    return outcome.outcome_of(folder)
                 if not alive:
                     return self._lost(folder)
                 _wait(waker)
 
-    def _outcome(self, folder: str) -> Event:
-        with open(os.path.join(folder, OUTCOME), encoding="utf-8") as stream:
-            event = json.load(stream)
-        assert isinstance(event, dict)
-        return event
-
     def _lost(self, folder: str) -> Event:
         """The end of a job whose process is gone without a word."""
         with self._locked():
-            if os.path.isfile(os.path.join(folder, OUTCOME)):
-                return self._outcome(folder)
+            if not os.path.isdir(folder):
+                raise AgentFailure("lost", "the job was cancelled", "run it again")
+            if outcome.has_outcome(folder):
+                return outcome.outcome_of(folder)
             request = _request(folder)
             rebooted = request is not None and request.boot_id != boot_id()
             why = "the device was restarted" if rebooted else "the agent was killed"
             said = last_words(folder)
             event = error_event(AgentError("lost", f"{why} while the job ran{said}", "run it again"))
-            write_json(os.path.join(folder, OUTCOME), event)
+            clear(folder)
+            outcome.leave(folder, event)
             return event
 
     def _info(self, folder: str) -> JobInfo:
@@ -206,14 +210,15 @@ class Spool:
             self._state(folder),
             _size(folder),
             max(0.0, time.time() - begun_s),
+            told.origin,
         )
 
     def _state(self, folder: str) -> str:
-        if os.path.isfile(os.path.join(folder, OUTCOME)):
-            return "failed" if self._outcome(folder).get("event") == "error" else "finished"
+        if outcome.has_outcome(folder):
+            return "failed" if outcome.outcome_of(folder).get("event") == "error" else "finished"
         if not is_alive(folder):
             return "lost"
-        return "waiting" if _is_waiting(folder) else "running"
+        return "waiting" if is_waiting(folder) else "running"
 
     def _folders(self) -> Iterator[str]:
         for name in sorted(os.listdir(self._store.jobs)):
@@ -254,25 +259,6 @@ def _request(folder: str) -> Optional[Request]:
 def what_runs(submission: Submission) -> Any:
     """What makes a submission the same as another, whoever submits it."""
     return submission.job, submission.pair
-
-
-def _is_waiting(folder: str) -> bool:
-    """Whether the last phase told is that of waiting for the device."""
-    with open(os.path.join(folder, EVENTS), "ab+") as stream:
-        stream.seek(0)
-        phases = [event.get("name") for event in _whole_lines(stream) if event.get("event") == "phase"]
-    return phases[-1:] == ["waiting"]
-
-
-def _whole_lines(stream: Any) -> Iterator[Event]:
-    """The events from here on; a line that is not whole yet is left for the next time."""
-    while True:
-        at = stream.tell()
-        line = stream.readline(_LINE_BYTES)
-        if not line.endswith(b"\n"):
-            stream.seek(at)
-            return
-        yield json.loads(line)
 
 
 def _wait(waker: Optional[int]) -> None:

@@ -1,7 +1,7 @@
 """What is kept on the device: the content-addressed store and the folders of jobs.
 
 ROOT/agent/SHA.pyz    the agent itself
-ROOT/store/SHA        model and data files, named by their SHA-256
+ROOT/store/SHA        model and data files, named by their SHA-256; how they come there: intake.py
 ROOT/jobs/ID/         one job: model/ and data/ while it runs, outputs, result.json
 ROOT/engines/         what accelerators' compilers built, see engines.py
 """
@@ -10,11 +10,15 @@ import errno
 import os
 import re
 import shutil
-from typing import List, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Dict, List, Sequence
 
 from .failure import AgentFailure
-from .files import sha256_of, sync_folder
-from .protocol import FileRef
+from .files import sha256_of, sync
+from .shelf import PART, USES, Shelf
+
+if TYPE_CHECKING:
+    from .protocol_model import FileRef
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _JOB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
@@ -37,6 +41,7 @@ class Store:
         self.engines = os.path.join(self.root, "engines")
         for folder in (self.store, self.jobs):
             os.makedirs(folder, mode=0o700, exist_ok=True)
+        self.shelf = Shelf(self.root, self.store, self.jobs)
 
     def path(self, sha256: str) -> str:
         """Where a file of that hash is kept."""
@@ -48,32 +53,24 @@ class Store:
         """Those of ``hashes`` that the store does not hold."""
         return [sha256 for sha256 in hashes if not os.path.isfile(self.path(sha256))]
 
-    def free_bytes(self) -> int:
-        """Space left for this user where the store is."""
-        return shutil.disk_usage(self.store).free
+    def partial(self, hashes: Sequence[str]) -> Dict[str, int]:
+        """How much is there of files that have not arrived whole."""
+        parts = {sha256: self.path(sha256) + PART for sha256 in hashes}
+        return {sha256: os.path.getsize(part) for sha256, part in parts.items() if os.path.isfile(part)}
 
-    def admit(self, sha256: str, size_bytes: int) -> None:
-        """Take ``SHA.part`` into the store when it is what its name says, else remove it.
-
-        Raises:
-            AgentFailure: ``protocol`` when the content differs.
-        """
+    def keep(self, sha256: str) -> None:
+        """Take ``SHA.part``, which is whole and verified, into the store."""
         final = self.path(sha256)
-        part = final + ".part"
-        if not os.path.isfile(part):
-            raise AgentFailure("protocol", f"{sha256}.part is not in the store")
-        found = os.path.getsize(part)
-        if found != size_bytes or sha256_of(part) != sha256:
-            os.unlink(part)
-            raise AgentFailure(
-                "protocol",
-                f"the file arrived damaged: {found} of {size_bytes} bytes, or another SHA-256 than {sha256}",
-                "push it again",
-            )
-        with open(part, "rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(part, final)
-        sync_folder(self.store)
+        os.replace(final + PART, final)
+
+    def settle(self, hashes: Sequence[str]) -> None:
+        """See to it that these files outlast a power cut, and note that they do."""
+        for sha256 in hashes:
+            with suppress(FileNotFoundError):  # taken out for a job meanwhile, or made room for another
+                sync(self.path(sha256))
+        if hashes:
+            sync(self.store)
+        self.shelf.settle(hashes)
 
     def job_folder(self, job_id: str) -> str:
         """The folder of a job; the id is a bare name."""
@@ -81,7 +78,7 @@ class Store:
             raise AgentFailure("protocol", f"not a job id: {job_id[:80]!r}")
         return os.path.join(self.jobs, job_id)
 
-    def place(self, ref: FileRef, folder: str) -> str:
+    def place(self, ref: "FileRef", folder: str) -> str:
         """Make the stored file appear in ``folder`` under its own name, verified, and return its path.
 
         A hard link where the file system has them, a copy elsewhere.
@@ -95,7 +92,17 @@ class Store:
             shutil.copyfile(source, target)
         return target
 
-    def lend(self, ref: FileRef, folder: str) -> str:
+    def decode(self, coded: "FileRef", ref: "FileRef", folder: str) -> str:
+        """Decode the stored file ``coded`` to ``ref`` in ``folder``, verified, and return its path."""
+        from .unpack_coded import decode_file  # numpy is not needed for anything else here
+
+        if not _is_file_name(ref.name):
+            raise AgentFailure("protocol", f"not a file name: {ref.name[:80]!r}")
+        target = os.path.join(folder, ref.name)
+        decode_file(self._verified(coded), target, ref.sha256)
+        return target
+
+    def lend(self, ref: "FileRef", folder: str) -> str:
         """Move the stored file to ``folder`` under its own name, its only one, verified, and return its path.
 
         Whoever takes it moves it back: until then the store lacks it.
@@ -107,7 +114,7 @@ class Store:
             shutil.copyfile(source, target)
         return target
 
-    def _verified(self, ref: FileRef) -> str:
+    def _verified(self, ref: "FileRef") -> str:
         """Where the file is, after its name and content were checked."""
         if not _is_file_name(ref.name):
             raise AgentFailure("protocol", f"not a file name: {ref.name[:80]!r}")
@@ -128,4 +135,6 @@ class Store:
             for where, _, names in os.walk(folder):
                 freed += sum(os.lstat(os.path.join(where, name)).st_size for name in names)
             shutil.rmtree(folder)
+        with suppress(FileNotFoundError):  # nothing was pushed yet
+            os.unlink(os.path.join(self.root, USES))
         return freed

@@ -61,9 +61,7 @@ def timing_of(job: Job, folder: str, emit: Emit) -> Optional[Timing]:
     """Run a job in a worker before the measured one, and forget everything but its times."""
     write_json(os.path.join(folder, JOB), encode(job))
     ending = Child(folder, job.execution, job.limits).run(emit, emit)
-    timing = _observed(folder, ending).timing
-    os.unlink(os.path.join(folder, REPORT))
-    return timing
+    return _observed(folder, ending).timing
 
 
 def _observed(folder: str, ending: Ending) -> Observed:
@@ -72,6 +70,7 @@ def _observed(folder: str, ending: Ending) -> Observed:
     if os.path.isfile(path):
         with open(path, encoding="utf-8") as stream:
             report = decode(WorkerReport, json.load(stream))
+        os.unlink(path)  # its space may be needed for the outcome
         if report.error is not None:
             failure = AgentFailure(report.error.code, report.error.message, report.error.mend)
             raise failure

@@ -31,8 +31,11 @@ _MAX_LANES = 1 << 16
 _PIECE_BYTES = 1 << 20
 
 
-def decode_file(source: str, target: str) -> None:
+def decode_file(source: str, target: str, sha256: str = "") -> None:
     """Write the decoded file of ``source`` to ``target``, whole or not at all.
+
+    Args:
+        sha256: what it must decode to; without one, what its header says.
 
     Raises:
         AgentFailure: ``protocol`` when it is no coded file, or does not give what it says.
@@ -41,6 +44,8 @@ def decode_file(source: str, target: str) -> None:
     try:
         with open(source, "rb") as stream, open(temporary, "wb") as sink:
             header = read_header(stream)
+            if sha256 and header.sha256 != sha256:
+                raise _damaged("it is of another file")
             digest = hashlib.sha256()
             for part in header.parts:
                 payload = _exactly(stream, part.coded_bytes)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgewright_agent.protocol import Tolerance
+from edgewright_agent.protocol import SignedManifest, Tolerance
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,14 @@ class Artifact:
     Attributes:
         path: the file to load; ``extra_files`` is its ONNX external data, in the same folder.
         format: ``onnx`` or ``tflite``.
+        size_bytes: of what is stored and pushed: ``coded`` where there is one.
+        coded: the file entropy coded, which a device is given in its place and decodes.
         inputs, expected: ``.npz`` files keyed by tensor name: recorded inputs, and the outputs the
             host's own runtime computed from them with this very file.
         evaluation: ``.npz`` of evaluation inputs keyed by tensor name, samples first.
         tolerance: how near a device must come to ``expected``; the recipe's.
         shapes: sizes for dynamic inputs, where the inputs are left to the device.
+        signed: the signed manifest that lies beside the file.
     """
 
     path: Path
@@ -68,6 +71,8 @@ class Artifact:
     provenance: Provenance | None = None
     tolerance: Tolerance | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    signed: SignedManifest | None = None
+    coded: Path | None = None
 
 
 def sha256_file(path: Path) -> str:

@@ -3,6 +3,7 @@
     EdgewrightError
     ├ ConfigError             a file, key or argument the user gave is wrong
     ├ UnsupportedError        this combination cannot exist -> a Skipped row
+    ├ VerificationError       a file is not what its manifest says, or not signed by whom it should be
     ├ StoreError              the store of results cannot be opened, read or written
     ├ BuildError
     │ ├ CompressionError      a recipe step failed or changed nothing
@@ -23,6 +24,8 @@
         ├ ModelRejected       the runtime refused the model, its inputs, or its outputs
         ├ OutOfMemory         the worker exceeded the memory there is
         ├ DiskFull            the device has no space for the files
+        ├ Unverified          the device refuses a model that is altered, or not signed by whom it trusts
+        ├ ConditionsRefused   governor, power mode or temperature cannot be had as asked
         ├ ProtocolMismatch    host and agent do not speak the same version
         └ AgentFault          the agent itself failed
 
@@ -62,6 +65,10 @@ class ConfigError(EdgewrightError):
 
 class UnsupportedError(EdgewrightError):
     """The combination asked for cannot exist, for example fp16 weights in a runtime without them."""
+
+
+class VerificationError(EdgewrightError):
+    """A built file is not what its manifest says, or the manifest is not signed by whom it should be."""
 
 
 class StoreError(EdgewrightError):
@@ -195,6 +202,18 @@ class DiskFull(StableDeviceError):
     """There is no space on the device for what it must hold."""
 
     code = "disk-full"
+
+
+class Unverified(StableDeviceError):
+    """The device does not run this model: it is altered, or nobody it trusts has signed it."""
+
+    code = "unverified"
+
+
+class ConditionsRefused(StableDeviceError):
+    """What was to be set on the device cannot be: no permission, no such thing, or no such value."""
+
+    code = "conditions-refused"
 
 
 class ProtocolMismatch(StableDeviceError):

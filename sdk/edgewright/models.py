@@ -104,8 +104,9 @@ def open_model(path: Path, feeds: Feeds, folder: Path) -> BareModel:
         folder: where the recorded inputs and outputs are written, named by their content.
 
     Raises:
-        ConfigError: the file or the feeds are wrong.
+        ConfigError: the file or the feeds are wrong, or a signed manifest beside the file is for another.
     """
+    from .manifest import signed_beside
     from .reference import reference_run
 
     files = model_files(path, feeds)
@@ -117,6 +118,7 @@ def open_model(path: Path, feeds: Feeds, folder: Path) -> BareModel:
         extra_files=files[1:],
         tolerance=TOLERANCE,
         shapes=dict(feeds.shapes),
+        signed=signed_beside(path, files),
     )
     try:
         run = reference_run(files, bare.format, inputs=feeds.inputs or None, shapes=feeds.shapes)

@@ -20,7 +20,7 @@ from .config import STRICT, did_you_mean
 
 Arch = Literal["aarch64", "armv7l", "x86_64"]
 NumericType = Literal["fp32", "fp16", "bf16", "int8"]
-PowerSensorName = Literal["rapl", "rpi-pmic", "jetson-ina3221", "power-supply", "ina2xx"]
+PowerSensorName = Literal["rapl", "rpi-pmic", "jetson-ina3221", "power-supply", "android-battery", "ina2xx"]
 
 _MAX_TEXT = 400
 
@@ -92,6 +92,11 @@ class Hardware:
     def cores(self) -> int | None:
         """How many cores there are, or None where machines differ."""
         return sum(c.count for c in self.clusters) or None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether sums of 8-bit products have 32 bits whichever instructions there are, as on Arm."""
+        return self.arch != "x86_64"
 
     @property
     def performance_cores(self) -> int | None:

@@ -41,6 +41,7 @@ def reference_run(
     inputs: Mapping[str, Array] | Sequence[Array] | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     evaluation: Sequence[Array] | None = None,
+    exact: bool = False,
 ) -> ReferenceRun:
     """Run ``files[0]`` once on ``inputs``, and once on each evaluation sample.
 
@@ -51,6 +52,7 @@ def reference_run(
         shapes: sizes for inputs with dynamic dimensions.
         evaluation: one array per input in the model's order, samples first; each sample is fed
             with a batch axis of one put in front.
+        exact: integer products as processors compute them that do not saturate, whatever this one does.
 
     Raises:
         DeviceError: what the agent says, with the target ``local``.
@@ -66,7 +68,7 @@ def reference_run(
         job = wire.Job(
             job_id="",
             model=wire.Model(tuple(refs[path] for path in files), format),
-            execution=wire.Execution(wire.FORMATS[format][0]),
+            execution=wire.Execution(wire.FORMATS[format][0], exact=exact),
             data=wire.Data(
                 shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
                 inputs=by_name.get("inputs.npz"),
@@ -95,7 +97,8 @@ class _ThisHost:
     workdir: str
     name: str = "local"
     python: str = sys.executable
-    ssh: None = None
+    link: None = None
+    store_limit_bytes: int = 0
 
 
 def _first_that_imports(device: Device, job: wire.Job, files: Mapping[str, Path]) -> wire.RunResult:
@@ -103,7 +106,7 @@ def _first_that_imports(device: Device, job: wire.Job, files: Mapping[str, Path]
     missing: DeviceError | None = None
     for runtime in wire.FORMATS[job.model.format]:
         try:
-            tried = replace(job, job_id=uuid.uuid4().hex, execution=wire.Execution(runtime))
+            tried = replace(job, job_id=uuid.uuid4().hex, execution=replace(job.execution, runtime=runtime))
             return device.run(tried, files, errand=Errand(is_tied=True))
         except MissingRuntime as error:
             missing = missing or error

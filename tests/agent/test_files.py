@@ -1,4 +1,4 @@
-"""The store on the device: verified on the way in and again before use, and nothing outside its folder."""
+"""The store on the device: verified before use, and nothing outside its folder."""
 
 from __future__ import annotations
 
@@ -16,33 +16,23 @@ CONTENT = b"model"
 SHA = hashlib.sha256(CONTENT).hexdigest()
 
 
-def admitted(store: Store) -> FileRef:
+def stored(store: Store) -> FileRef:
     Path(store.path(SHA) + ".part").write_bytes(CONTENT)
-    store.admit(SHA, len(CONTENT))
+    store.keep(SHA)
     return FileRef("my model.onnx", SHA, len(CONTENT))
 
 
-def test_a_pushed_file_is_verified_and_kept(tmp_path: Path) -> None:
+def test_a_pushed_file_is_kept(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     assert store.missing([SHA]) == [SHA]
-    admitted(store)
+    stored(store)
     assert store.missing([SHA]) == []
     assert not Path(store.path(SHA) + ".part").exists()
 
 
-@pytest.mark.parametrize(("content", "size"), [(b"modem", 5), (b"mod", 5), (CONTENT, 6)])
-def test_a_damaged_push_is_refused_and_removed(tmp_path: Path, content: bytes, size: int) -> None:
-    store = Store(str(tmp_path))
-    part = Path(store.path(SHA) + ".part")
-    part.write_bytes(content)
-    with pytest.raises(AgentFailure, match="arrived damaged"):
-        store.admit(SHA, size)
-    assert not part.exists() and store.missing([SHA]) == [SHA]
-
-
 def test_a_file_altered_on_the_device_is_refused_before_it_is_used(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    ref = admitted(store)
+    ref = stored(store)
     Path(store.path(SHA)).write_bytes(b"mode1")
     (tmp_path / "here").mkdir()
     with pytest.raises(AgentFailure, match="altered on the device"):
@@ -53,13 +43,13 @@ def test_a_file_altered_on_the_device_is_refused_before_it_is_used(tmp_path: Pat
 def test_a_stored_file_appears_under_its_own_name(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     (tmp_path / "here").mkdir()
-    assert Path(store.place(admitted(store), str(tmp_path / "here"))).read_bytes() == CONTENT
+    assert Path(store.place(stored(store), str(tmp_path / "here"))).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "/etc/passwd", "x\0y", "n" * 256])
 def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
     store = Store(str(tmp_path))
-    admitted(store)
+    stored(store)
     with pytest.raises(AgentFailure, match="not a file name"):
         store.place(FileRef(name, SHA, 5), str(tmp_path))
 
@@ -77,7 +67,7 @@ def test_a_hash_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
 
 def test_clean_leaves_nothing_of_models_and_jobs(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
-    admitted(store)
+    stored(store)
     write_json(str(Path(store.jobs) / "x.json"), {"a": 1})
     assert store.clean() == len(CONTENT) + len('{"a":1}')
     assert list(tmp_path.iterdir()) == []

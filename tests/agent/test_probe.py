@@ -51,7 +51,6 @@ def test_runtime_is_not_left_loaded() -> None:
         ("orin-nano", "NVIDIA Jetson Orin Nano Developer Kit"),
         ("laptop", "LENOVO 20XW"),
         ("x86-rapl", "Dell Inc. PowerEdge"),
-        ("android-aosp", "Google Pixel 7"),
         ("ina219", ""),
     ],
 )

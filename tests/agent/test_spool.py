@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +16,11 @@ from typing import Any
 
 import pytest
 
-from edgewright_agent import detached
+from edgewright_agent import recording
 from edgewright_agent import spool as spooling
+from edgewright_agent.detached import detach
 from edgewright_agent.failure import AgentFailure
+from edgewright_agent.files import write_json
 from edgewright_agent.protocol import Execution, FileRef, Job, Model, WireError
 from edgewright_agent.protocol_pair import PairJob, PairPlan
 from edgewright_agent.protocol_spool import Submission
@@ -177,7 +181,7 @@ class TestJobs:
     def test_what_is_recorded_of_a_job_is_bounded(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(detached, "MAX_EVENT_BYTES", 1000)
+        monkeypatch.setattr(recording, "MAX_EVENT_BYTES", 1000)
 
         def talk(told: Submission, emit: Emit) -> Event:
             for number in range(1000):
@@ -187,6 +191,75 @@ class TestJobs:
         events: list[Event] = []
         assert Spool(place.store, talk).submit(submission(), events.append) == DONE
         assert 10 < len(events) < 40
+
+    def test_a_full_disk_does_not_silence_a_job(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        """There is space kept for the last event; where that is too little, there is a smaller one."""
+        place.go()
+        assert place.spool.submit(submission(), lambda event: None) == DONE
+        assert not (Path(place.store.jobs) / "job1" / "reserve").exists()
+
+        def refuse_results(path: str, value: Any) -> None:
+            if "result" in value:
+                raise OSError(errno.ENOSPC, "No space left on device", path)
+            write_json(path, value)
+
+        monkeypatch.setattr("edgewright_agent.outcome.write_json", refuse_results)
+        event = place.spool.submit(submission("job2"), lambda event: None)
+        assert event["error"]["code"] == "disk-full"
+        assert "the job was done" in event["error"]["message"]
+        assert [info.state for info in place.spool.jobs()] == ["finished", "failed"]
+
+    def test_a_disk_too_full_to_begin_leaves_nothing(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*words: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "posix_fallocate", refuse)
+        with pytest.raises(OSError, match="No space left"):
+            place.spool.submit(submission(), lambda event: None)
+        assert place.ran == [] and not list(Path(place.store.jobs).iterdir())
+
+    def test_a_job_that_somebody_cancels_ends_for_whoever_follows(self, place: Place) -> None:
+        place.submit_and_leave(submission())
+
+        def cancel(event: Event) -> None:
+            Spool(place.store, place.work).cancel("job1")
+
+        with pytest.raises(AgentFailure, match="the job was cancelled"):
+            place.spool.follow("job1", cancel)
+        assert place.spool.is_idle() and not list(Path(place.store.jobs).iterdir())
+
+    def test_a_job_can_be_cancelled_before_it_says_who_it_is(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is told who it is a little later than it is known to run."""
+
+        def slowly(*words: Any, **options: Any) -> None:
+            time.sleep(0.5)
+            detach(*words, **options)
+
+        monkeypatch.setattr("edgewright_agent.spool.detach", slowly)
+        pid = os.fork()
+        if pid == 0:
+            place.spool.submit(submission(), lambda event: None)
+            os._exit(0)
+        until(lambda: [info.state for info in place.spool.jobs()] == ["running"])
+        begun = time.monotonic()
+        place.spool.cancel("job1")
+        assert time.monotonic() - begun < 5
+        os.waitpid(pid, 0)
+        assert place.spool.is_idle() and not list(Path(place.store.jobs).iterdir())
+
+    def test_a_lost_job_keeps_no_model(self, place: Place) -> None:
+        pid = place.submit_and_leave(submission())
+        model = Path(place.store.jobs) / "job1" / "model"
+        model.mkdir()
+        (model / "m.onnx").write_bytes(b"large")
+        os.kill(pid, signal.SIGKILL)
+        until(place.spool.is_idle)
+        assert place.spool.follow("job1", lambda event: None)["error"]["code"] == "lost"
+        assert not model.exists()
 
     def test_a_request_that_a_power_cut_halved_is_no_job(self, place: Place) -> None:
         folder = Path(place.store.jobs) / "job1"
@@ -211,6 +284,26 @@ class TestJobs:
     def test_a_tied_job_ends_with_its_host(self, place: Place) -> None:
         pid = place.submit_and_leave(submission(is_tied=True))
         until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+class TestRecorder:
+    def test_an_event_that_does_not_fit_on_the_disk_is_left_out(self, tmp_path: Path) -> None:
+        """Half a line would make nonsense of the next."""
+        reader, writer = os.pipe()
+        with recording.Recorder(str(tmp_path), writer) as recorder:
+            recorder.add({"event": "phase", "name": "load"})
+            before = (tmp_path / "events.jsonl").stat().st_size
+            resource.setrlimit(resource.RLIMIT_FSIZE, (before + 10, resource.RLIM_INFINITY))
+            try:
+                recorder.add({"event": "progress", "done": 1, "of": 2, "unit": "inferences"})
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            assert (tmp_path / "events.jsonl").stat().st_size == before
+            recorder.add({"event": "phase", "name": "measure"})
+        with recording.open_events(str(tmp_path)) as stream:
+            assert [event["name"] for event in recording.whole_lines(stream)] == ["load", "measure"]
+        os.close(reader)
+        os.close(writer)
 
 
 def test_a_submission_holds_one_job(tmp_path: Path) -> None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import queue
 import random
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from tests.devices.adbd import AdbServer, Phone
+from tests.devices.netns import Lab
 from tests.devices.sshd import Sshd
 
 from edgewright.errors import DeviceTimeout, ProtocolMismatch, StableDeviceError
 from edgewright.transport import MAX_LINE_BYTES, MAX_STDERR_BYTES, Transport
+from edgewright.transport.adb import AdbTransport
 from edgewright.transport.local import LocalTransport
 from edgewright.transport.ssh import SshTransport
 
@@ -35,19 +40,41 @@ AWKWARD = [
 ]
 
 
-@pytest.fixture(scope="module", params=["local", "ssh"])
+@pytest.fixture(scope="module", params=["local", "ssh", "adb"])
 def transport(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Transport]:
+    folder = tmp_path_factory.mktemp(request.param)
     if request.param == "local":
         yield LocalTransport("board")
         return
-    server = Sshd(tmp_path_factory.mktemp("sshd")).start()
+    way = over_ssh if request.param == "ssh" else over_adb
+    with way(folder) as opened:
+        yield opened
+
+
+@contextmanager
+def over_ssh(folder: Path) -> Iterator[SshTransport]:
+    server = Sshd(folder).start()
     try:
         with closing(SshTransport.open("board", server.address())) as opened:
             yield opened
     finally:
         server.stop()
+
+
+@contextmanager
+def over_adb(folder: Path) -> Iterator[AdbTransport]:
+    with Lab(folder / "lab") as lab, lab.entered(), pytest.MonkeyPatch.context() as patch:
+        phone, server = Phone(lab.add(), folder / "phone").start(), AdbServer(lab, folder / "server").start()
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        try:
+            with closing(AdbTransport.open("board", phone.address)) as opened:
+                yield opened
+        finally:
+            server.kill()
+            phone.stop()
 
 
 def output(transport: Transport, *argv: str, stdin: bytes = b"") -> list[str]:
@@ -68,6 +95,57 @@ def test_every_word_arrives_as_it_is(transport: Transport) -> None:
 def test_standard_input_arrives_and_ends(transport: Transport) -> None:
     text = "".join(f"line {number}\n" for number in range(200_000))
     assert output(transport, "sh", "-c", "wc -c", stdin=text.encode())[0].strip() == str(len(text))
+
+
+def test_standard_input_is_made_while_the_output_is_read(transport: Transport) -> None:
+    """Each piece is made only when the answer to the one before has come."""
+    heard: queue.Queue[str] = queue.Queue()
+
+    def pieces() -> Iterator[bytes]:
+        yield b"first\n"
+        for number in range(3):
+            yield f"{heard.get(timeout=20)} again {number}\n".encode()
+
+    with closing(transport.start(["cat"], stdin=pieces(), timeout_s=30)) as process:
+        lines = []
+        for line in process.lines():
+            lines.append(line)
+            heard.put(line)
+        assert process.finish()[0] == 0
+    assert lines == ["first", "first again 0", "first again 0 again 1", "first again 0 again 1 again 2"]
+
+
+def test_large_pieces_arrive_whole(transport: Transport) -> None:
+    pieces = (bytes([number]) * 300_000 for number in range(40))
+    with closing(transport.start(["sha256sum"], stdin=pieces, timeout_s=60)) as process:
+        (line,) = process.lines()
+    assert line.split()[0] == hashlib.sha256(b"".join(bytes([n]) * 300_000 for n in range(40))).hexdigest()
+
+
+def test_pieces_end_with_the_command(transport: Transport) -> None:
+    taken = threading.Event()
+
+    def endless() -> Iterator[bytes]:
+        try:
+            while True:
+                yield bytes(1 << 16)
+        finally:
+            taken.set()
+
+    with closing(
+        transport.start(["sh", "-c", "echo enough; exit 3"], stdin=endless(), timeout_s=60)
+    ) as process:
+        assert list(process.lines()) == ["enough"]
+        assert process.finish()[0] == 3
+    assert taken.wait(20)
+
+
+def test_reading_one_line_and_then_the_end(transport: Transport) -> None:
+    for _ in range(20):
+        argv = ["sh", "-c", "echo one; echo two; echo why >&2; exit 3"]
+        with closing(transport.start(argv, timeout_s=30)) as process:
+            assert next(process.lines()) == "one"
+            assert process.finish() == (3, "why\n")
 
 
 def test_lines_come_as_they_are_written(transport: Transport) -> None:
@@ -188,36 +266,6 @@ def test_put_replaces_a_file_and_what_an_earlier_try_left(transport: Transport, 
     assert not (tmp_path / "remote.part").exists()
 
 
-def test_resume_sends_only_the_rest(transport: Transport, tmp_path: Path) -> None:
-    expected = make_file(tmp_path / "local", 1 << 20)
-    remote = tmp_path / "file.part"
-    remote.write_bytes((tmp_path / "local").read_bytes()[:700_000])
-    inode = remote.stat().st_ino
-    seen: list[int] = []
-    transport.put(tmp_path / "local", str(remote), lambda done, of: seen.append(done), resume=True)
-    assert sha256(remote) == expected
-    assert remote.stat().st_ino == inode
-    assert seen[0] > 700_000
-
-
-def test_resume_with_all_of_it_there_sends_nothing(transport: Transport, tmp_path: Path) -> None:
-    expected = make_file(tmp_path / "local", 1 << 18)
-    remote = tmp_path / "file.part"
-    remote.write_bytes((tmp_path / "local").read_bytes())
-    seen: list[int] = []
-    transport.put(tmp_path / "local", str(remote), lambda done, of: seen.append(done), resume=True)
-    assert sha256(remote) == expected
-    assert seen == []
-
-
-def test_resume_of_a_longer_file_begins_anew(transport: Transport, tmp_path: Path) -> None:
-    expected = make_file(tmp_path / "local", 1000)
-    remote = tmp_path / "file.part"
-    remote.write_bytes(bytes(5000))
-    transport.put(tmp_path / "local", str(remote), resume=True)
-    assert sha256(remote) == expected
-
-
 def test_put_where_nothing_can_be_written_says_why(transport: Transport, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     make_file(tmp_path / "local", 10)
@@ -247,10 +295,7 @@ def test_closing_twice_is_safe(tmp_path: Path) -> None:
     local = LocalTransport("board")
     local.close()
     local.close()
-    server = Sshd(tmp_path / "sshd").start()
-    try:
-        over_ssh = SshTransport.open("board", server.address())
-        over_ssh.close()
-        over_ssh.close()
-    finally:
-        server.stop()
+    for way in (over_ssh, over_adb):
+        with way(tmp_path / way.__name__) as opened:
+            opened.close()
+            opened.close()

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.devices.tree import command, link, put, put_all
+from tests.devices import dumpsys
+from tests.devices.tree import command, link, program, put, put_all
 
 SetPower = Callable[[float, float], None]
 
@@ -53,6 +54,13 @@ def raspberry_pi_5(root: Path) -> Board:
 def raspberry_pi_4(root: Path) -> Board:
     """The same command, without a current to read."""
     _pi(root, "Raspberry Pi 4 Model B Rev 1.4", "0xd08", "fp asimd crc32 cpuid")
+    return Board(root, "", _no_power)
+
+
+def raspberry_pi_4_in_32_bits(root: Path) -> Board:
+    """The same board under a 32-bit system, whose kernel names the processor's features otherwise."""
+    features = "half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm crc32"
+    _pi(root, "Raspberry Pi 4 Model B Rev 1.4", "0xd08", features)
     return Board(root, "", _no_power)
 
 
@@ -107,6 +115,16 @@ def jetson_nano_jetpack_4(root: Path) -> Board:
     return _drawn(Board(root, "jetson-ina3221", set_power))
 
 
+#: A phone's properties.
+PIXEL = {
+    "ro.product.manufacturer": "Google",
+    "ro.product.model": "Pixel 7",
+    "ro.soc.manufacturer": "Google",
+    "ro.soc.model": "Tensor G2",
+    "ro.build.version.release": "14",
+    "ro.build.version.sdk": "34",
+}
+
 #: What vendors make of ``current_now`` while 1 mA leaves the battery.
 ANDROID_CONVENTIONS = {"aosp": -1000.0, "positive": 1000.0, "milliampere": -1.0}
 
@@ -120,13 +138,26 @@ def android(root: Path, convention: str) -> Board:
     put_all(root, "sys/class/power_supply/usb", {"type": "USB", "online": 0})
     _zones(root, {"cpu-0-0-usr": 45200, "battery": 33700, "skin-therm": 36100})
     _cpuinfo(root, "0xd46", "fp asimd asimddp i8mm")
-    command(root, "getprop", {"ro.product.manufacturer": "Google", "ro.product.model": "Pixel 7"})
+    command(root, "getprop", PIXEL)
 
     def set_power(milliwatt: float, energy_uj: float) -> None:
         put(root, f"{battery}/voltage_now", 3_950_000)
         put(root, f"{battery}/current_now", round(milliwatt / 3.95 * ANDROID_CONVENTIONS[convention]))
 
     return _drawn(Board(root, "power-supply", set_power))
+
+
+def android_whose_gauge_is_closed(root: Path) -> Board:
+    """A phone whose services alone may look at its battery and its zones."""
+    _cpuinfo(root, "0xd46", "fp asimd asimddp i8mm")
+    command(root, "getprop", PIXEL)
+    command(root, "dumpsys", {"thermalservice": dumpsys.thermalservice(), "battery": dumpsys.battery()})
+
+    def set_power(milliwatt: float, energy_uj: float) -> None:
+        told = dumpsys.health(microampere=round(-milliwatt / 3.95 * 1000))
+        put(root, "run/dumpsys/android.hardware.health.IHealth_default", told)
+
+    return _drawn(Board(root, "android-battery", set_power))
 
 
 def laptop(root: Path) -> Board:
@@ -189,6 +220,44 @@ def ina2xx(root: Path, chip: str) -> Board:
     return _drawn(Board(root, "ina2xx", set_power))
 
 
+#: Mode 3 is one of those that need a restart: asked for, it asks back and stays as it was.
+_NVPMODEL = """#!/bin/sh
+here="${0%/*}/../../run/nvpmodel"
+echo "$*" >> "$here/asked"
+case "$1" in
+-q) id=$(cat "$here/id"); set -- 15W 25W MAXN_SUPER SLOW; shift "$id"
+    printf 'NV Fan Mode:quiet\\nNV Power Mode: %s\\n%s\\n' "$1" "$id";;
+-p) n=0; for name in 15W 25W MAXN_SUPER SLOW; do
+    echo "NVPM VERB: POWER_MODEL: ID=$n NAME=$name"; n=$((n+1)); done;;
+-m) if [ "$2" = 3 ]; then
+      echo 'NVPM WARN: Reboot required for changing to this power mode: 3'; read -r answer; exit 0
+    fi
+    echo "$2" > "$here/id";;
+esac
+"""
+
+#: ``clocks`` stands for all that it holds; it asks before it writes over a file, and here nobody answers.
+_JETSON_CLOCKS = """#!/bin/sh
+here="${0%/*}/../../run/nvpmodel"
+echo "clocks $*" >> "$here/asked"
+case "$1" in
+--store) if [ -e "$2" ]; then echo "File $2 already exists. Can I overwrite it? Y/N:"; exit 1; fi
+    cp "$here/clocks" "$2";;
+--restore) cp "$2" "$here/clocks";;
+"") echo highest > "$here/clocks";;
+esac
+"""
+
+
+def settable_orin_nano(root: Path) -> Board:
+    """An Orin Nano whose power modes 15W, 25W and MAXN_SUPER can be set; ``run/nvpmodel`` shows what is."""
+    board = orin_nano(root)
+    for name, text in (("nvpmodel", _NVPMODEL), ("jetson_clocks", _JETSON_CLOCKS)):
+        program(root, name, text)
+    put_all(root, "run/nvpmodel", {"id": 2, "clocks": "as they please"})
+    return board
+
+
 #: Every board with a sensor, by name.
 POWERED: dict[str, Callable[[Path], Board]] = {
     "raspberry-pi-5": raspberry_pi_5,
@@ -198,6 +267,7 @@ POWERED: dict[str, Callable[[Path], Board]] = {
     "android-aosp": lambda root: android(root, "aosp"),
     "android-positive": lambda root: android(root, "positive"),
     "android-milliampere": lambda root: android(root, "milliampere"),
+    "android-services": android_whose_gauge_is_closed,
     "laptop": laptop,
     "x86-rapl": x86,
     "ina219": lambda root: ina2xx(root, "ina219"),
@@ -243,12 +313,17 @@ def _cpufreq(root: Path, khz: int) -> None:
     put_all(
         root,
         "sys/devices/system/cpu/cpufreq/policy0",
-        {"scaling_cur_freq": khz, "scaling_governor": "schedutil"},
+        {
+            "scaling_cur_freq": khz,
+            "scaling_governor": "schedutil",
+            "scaling_available_governors": "conservative ondemand userspace powersave performance schedutil",
+        },
     )
 
 
 def _cpuinfo(root: Path, part: str, features: str) -> None:
-    block = f"BogoMIPS\t: 108.00\nFeatures\t: {features}\nCPU implementer\t: 0x41\nCPU part\t: {part}\n"
+    block = f"BogoMIPS\t: 108.00\nFeatures\t: {features}\nCPU implementer\t: 0x41\n"
+    block += f"CPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: {part}\nCPU revision\t: 1\n"
     put(root, "proc/cpuinfo", "\n".join(f"processor\t: {i}\n{block}" for i in range(4)))
     put(root, "proc/meminfo", "MemTotal:        8245240 kB\nMemFree:         7000000 kB")
     put(root, "proc/loadavg", "0.20 0.18 0.12 1/80 11206")

@@ -12,7 +12,7 @@ import ctypes
 import os
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from . import require, require_command
@@ -60,12 +60,30 @@ class Lab:
     def _ip(self, *words: str) -> None:
         _run("ip", "-n", self._name, *words)
 
-    def add(self, *, disk: str = "64m", settings: Sequence[str] = ()) -> Node:
-        """Plug in one more device with a disk of that size (as tmpfs takes it) and start its server."""
+    def add(
+        self,
+        *,
+        disk: str = "64m",
+        settings: Sequence[str] = (),
+        inside: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Node:
+        """Plug in one more device and start its server.
+
+        Args:
+            disk: its size, as tmpfs takes it.
+            settings: more lines for ``sshd_config``.
+            inside: the words of a command that runs the server where its files are others than this machine's.
+            environment: more of what a session finds in its environment.
+        """
         node = Node(self._name, len(self._devices) + 1, self._folder, disk)
         self._devices.append(node)
-        node.start(settings)
+        node.start(settings, inside, environment or {})
         return node
+
+    def next_folder(self) -> Path:
+        """Where the files of the device that is plugged in next will be."""
+        return self._folder / f"device{len(self._devices) + 1}"
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
@@ -92,7 +110,7 @@ class Node:
 
     def __init__(self, lab: str, number: int, folder: Path, disk: str) -> None:
         self._lab = lab
-        self._netns = f"{lab}d{number}"
+        self.netns = f"{lab}d{number}"
         self._port = f"port{number}"
         self.address = f"{_NET}.{10 + number}"
         self._folder = folder / f"device{number}"
@@ -104,21 +122,23 @@ class Node:
         """The small disk; the device's home is on it."""
         return self._folder / "home"
 
-    def start(self, settings: Sequence[str] = ()) -> None:
+    def start(
+        self, settings: Sequence[str] = (), inside: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    ) -> None:
         """Make namespace, link and disk, and start the server."""
-        _run("ip", "netns", "add", self._netns)
-        self._undo.callback(_run, "ip", "netns", "del", self._netns)
-        ends = ("type", "veth", "peer", "name", "eth0", "netns", self._netns)
+        _run("ip", "netns", "add", self.netns)
+        self._undo.callback(_run, "ip", "netns", "del", self.netns)
+        ends = ("type", "veth", "peer", "name", "eth0", "netns", self.netns)
         _run("ip", "-n", self._lab, "link", "add", self._port, *ends)
         _run("ip", "-n", self._lab, "link", "set", self._port, "master", "br0", "up")
-        _run("ip", "-n", self._netns, "addr", "add", f"{self.address}/24", "dev", "eth0")
-        _run("ip", "-n", self._netns, "link", "set", "eth0", "up")
-        _run("ip", "-n", self._netns, "link", "set", "lo", "up")
+        _run("ip", "-n", self.netns, "addr", "add", f"{self.address}/24", "dev", "eth0")
+        _run("ip", "-n", self.netns, "link", "set", "eth0", "up")
+        _run("ip", "-n", self.netns, "link", "set", "lo", "up")
         self.disk.mkdir(parents=True)
-        _run("mount", "-t", "tmpfs", "-o", f"size={self._disk},mode=755", self._netns, str(self.disk))
+        _run("mount", "-t", "tmpfs", "-o", f"size={self._disk},mode=755", self.netns, str(self.disk))
         self._undo.callback(_run, "umount", "--lazy", str(self.disk))
-        place = Place(self.address, 22, ("ip", "netns", "exec", self._netns))
-        self.sshd = Sshd(self._folder, place, settings)
+        place = Place(self.address, 22, ("ip", "netns", "exec", self.netns, *inside))
+        self.sshd = Sshd(self._folder, place, settings, dict(environment or {}))
         self._undo.callback(self.sshd.stop)
         self.sshd.start()
 

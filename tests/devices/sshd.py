@@ -154,6 +154,12 @@ class Sshd:
                 raise RuntimeError(f"sshd did not start: {self.log}")
             time.sleep(0.01)
 
+    @property
+    def pid(self) -> int:
+        """Of the process that listens."""
+        assert self._process
+        return self._process.pid
+
     def sessions(self) -> list[int]:
         """Process ids of the server's children: one or more for each connection."""
         assert self._process
@@ -184,12 +190,14 @@ class Sshd:
         """The device as the farm file would describe it."""
         return Target(name, "x86-64-linux", self.address(), python=python, workdir="edgewright")
 
-    def farm_toml(self, name: str = "board", *, python: str = "python3") -> str:
+    def farm_toml(
+        self, name: str = "board", *, python: str = "python3", profile: str = "x86-64-linux"
+    ) -> str:
         """The lines of a farm file for it."""
         address = self.address()
         return (
             f"[devices.{name}]\n"
-            'profile = "x86-64-linux"\n'
+            f'profile = "{profile}"\n'
             f'address = "{address.user}@{address.host}"\n'
             f"port = {self.port}\n"
             f'key = "{self.client_key}"\n'

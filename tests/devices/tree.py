@@ -8,7 +8,7 @@ from pathlib import Path
 
 _COMMAND = """#!/bin/sh
 # Answers with the file named by its words; what has no file is not registered with this firmware.
-answer="${0%/*}/../../run/${0##*/}/$(echo "$*" | tr ' ' '_')"
+answer="${0%/*}/../../run/${0##*/}/$(echo "$*" | tr ' /' '__')"
 if [ -f "$answer" ]; then exec cat "$answer"; fi
 echo 'error=1 error_msg="Command not registered"'
 """
@@ -37,17 +37,20 @@ def link(root: Path, path: str, target: str) -> None:
 
 def command(root: Path, name: str, answers: Mapping[str, str]) -> None:
     """A vendor command with fixed answers; each can be replaced while it is in use."""
-    program = root / "usr/bin" / name
-    program.parent.mkdir(parents=True, exist_ok=True)
-    program.write_text(_COMMAND)
-    program.chmod(0o755)
+    program(root, name, _COMMAND)
     for words, text in answers.items():
-        put(root, f"run/{name}/{words.replace(' ', '_')}", text)
+        put(root, f"run/{name}/{words.replace(' ', '_').replace('/', '_')}", text)
+
+
+def program(root: Path, name: str, text: str) -> Path:
+    """A command that does what ``text`` says."""
+    file = root / "usr/bin" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    file.chmod(0o755)
+    return file
 
 
 def denied_command(root: Path, name: str, text: str) -> None:
     """A command that prints why it cannot work on standard output and ends with 255."""
-    program = root / "usr/bin" / name
-    program.parent.mkdir(parents=True, exist_ok=True)
-    program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"{text}\"\nexit 255\n")
-    program.chmod(0o755)
+    program(root, name, f"#!/bin/sh\nprintf '%s\\n' \"{text}\"\nexit 255\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.devices.command_line import Edgewright
+from tests.devices.hosts import Host
 from tests.devices.netns import Lab
 from tests.devices.quick_command import QuickCommand
 from tests.devices.sshd import Sshd
@@ -49,6 +50,20 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     """A network of its own for devices whose links and disks fail."""
     with Lab(tmp_path / "lab") as made:
         yield made
+
+
+@pytest.fixture
+def make_lab_host(lab: Lab, tmp_path: Path) -> Iterator[Callable[[str], Host]]:
+    """Makes hosts in the lab; what still runs of their commands is ended after the test."""
+    hosts: list[Host] = []
+
+    def make(name: str) -> Host:
+        hosts.append(Host(lab, tmp_path, name))
+        return hosts[-1]
+
+    yield make
+    for host in hosts:
+        host.stop()
 
 
 @pytest.fixture

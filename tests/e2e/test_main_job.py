@@ -37,7 +37,6 @@ workdir = "{server.folder}/{name}"
 """
 
 
-@pytest.mark.alone
 @pytest.mark.timeout(1300)
 def test_a_plan_over_ssh_gives_every_cell_a_row(
     tmp_path: Path, own_home: Path, make_sshd: Callable[..., Sshd]

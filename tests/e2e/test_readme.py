@@ -21,7 +21,6 @@ def quick_start() -> list[str]:
     return [line.removeprefix("$ ") for line in block[1].splitlines() if line.startswith("$ edgewright ")]
 
 
-@pytest.mark.alone
 @pytest.mark.timeout(1300)
 def test_the_quick_start_does_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")

@@ -114,7 +114,7 @@ def test_a_job_runs_its_output_comes_back_and_the_model_is_sent_once(
     assert result.files
     size = model.stat().st_size
     assert {"event": "phase", "name": "push"} in events
-    assert {"event": "progress", "done": size, "of": size, "unit": "bytes"} in events
+    assert (size, size) in [(told["done"], told["of"]) for told in events if told.get("unit") == "bytes"]
     assert {"event": "phase", "name": "push"} not in again
 
 
@@ -321,7 +321,7 @@ def test_a_disk_that_fills_up_meanwhile(lab: Lab, tmp_path: Path, monkeypatch: p
         device = Device.open(node.sshd.target(python=WITH_EVERYTHING))
 
     def meanwhile(event: Any) -> None:
-        if event.get("name") == "push":
+        if event.get("sent") and not (node.disk / "stuffing").exists():
             fill(node.disk, 4 << 20)
 
     with device, pytest.raises(DiskFull, match="no space"):
@@ -413,8 +413,14 @@ def test_an_output_that_is_not_what_was_announced(board: Sshd, tmp_path: Path, c
 
 
 def test_a_device_that_asks_for_files_nobody_named(board: Sshd, tmp_path: Path, model: Path) -> None:
-    lie = json.dumps({"event": "have", "missing": ["../../etc/shadow"], "free_bytes": 1 << 40})
-    python = liar(tmp_path, f"echo '{HELLO}'; echo '{lie}'", "have")
+    stock = {
+        "missing": ["../../etc/shadow"],
+        "free_bytes": 1 << 40,
+        "allowed_bytes": 1 << 40,
+        "limit_bytes": 1,
+    }
+    lie = json.dumps({"event": "stock", "stock": stock})
+    python = liar(tmp_path, f"echo '{HELLO}'; echo '{lie}'; cat > /dev/null", "receive")
     with (
         Device.open(board.target(python=python)) as device,
         pytest.raises(ProtocolMismatch, match="no job names"),

@@ -457,26 +457,6 @@ def test_a_session_that_is_killed_is_a_transport_error(board: Sshd) -> None:
         assert time.monotonic() - started < 10
 
 
-def test_a_transfer_that_breaks_is_resumed(board: Sshd, tmp_path: Path) -> None:
-    content = os.urandom(24 << 20)
-    (tmp_path / "local").write_bytes(content)
-    remote = board.home / "file.part"
-
-    def kill_half_way(done: int, of: int) -> None:
-        if done > of // 2:
-            board.kill_sessions()
-
-    with closing(SshTransport.open("board", board.address())) as transport, pytest.raises(TransportError):
-        transport.put(tmp_path / "local", str(remote), kill_half_way, resume=True)
-    left = remote.stat().st_size
-    assert 0 < left < len(content)
-    seen: list[int] = []
-    with closing(SshTransport.open("board", board.address())) as transport:
-        transport.put(tmp_path / "local", str(remote), lambda done, of: seen.append(done), resume=True)
-    assert seen[0] > left
-    assert remote.read_bytes() == content
-
-
 def test_a_broken_transfer_never_takes_the_final_name(board: Sshd, tmp_path: Path) -> None:
     (tmp_path / "local").write_bytes(bytes(24 << 20))
 

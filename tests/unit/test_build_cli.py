@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from edgewright.artifact import sha256_file
+from edgewright.manifest import Verified, verify_folder
+from edgewright.signing import new_key
 
 WORKLOAD = """
 import torch
@@ -67,18 +69,24 @@ def test_it_writes_the_file_and_its_manifest_and_says_what_it_knows(folder: Path
     assert lines["parity"].startswith("cosine 0.9")
     assert lines["quality"] == "not judged: the workload has no evaluate"
 
-    manifest = json.loads(path.with_suffix(".json").read_text())
+    assert lines["signed"] == "no: no key is configured"
+
+    manifest = json.loads(path.with_suffix(".manifest.json").read_text())
     assert manifest == json.loads((folder / "copy.json").read_text())
-    assert manifest["sha256"] == sha256_file(path)
-    assert manifest["file"] == path.name
-    assert manifest["size_bytes"] == path.stat().st_size
-    assert manifest["recipe"]["name"] == "int8-static"
+    assert manifest["files"] == [
+        {"name": path.name, "sha256": sha256_file(path), "size_bytes": path.stat().st_size}
+    ]
+    assert manifest["recipe"] == "int8-static"
+    assert manifest["created_by"].startswith("edgewright ")
     assert manifest["profile"] == "raspberry-pi-4"
     assert manifest["parity"]["cosine"] > 0.9
     assert manifest["quality"] is None
     assert manifest["notes"][0].startswith("static int8")
     assert str(folder) not in json.dumps(manifest)
-    assert sorted(p.name for p in (folder / "out").iterdir()) == [path.with_suffix(".json").name, path.name]
+    assert sorted(p.name for p in (folder / "out").iterdir()) == [
+        path.with_suffix(".manifest.json").name,
+        path.name,
+    ]
 
     again = edgewright(folder, *words())
     assert (again.returncode, again.stdout, again.stderr) == (0, done.stdout, "")
@@ -112,3 +120,14 @@ def test_an_output_folder_that_cannot_be_made_is_one_line(folder: Path) -> None:
     assert done.returncode != 0
     assert done.stderr.splitlines()[-1].startswith("error: blocked/deeper")
     assert "Traceback" not in done.stderr
+
+
+def test_with_a_key_it_is_signed(folder: Path) -> None:
+    signer = new_key(folder / "models.key")
+    (folder / "farm.toml").write_text('[signing]\nkey = "models.key"\n')
+    done = edgewright(folder, *words()[:-1], "signed")
+    (folder / "farm.toml").unlink()
+    assert done.returncode == 0, done.stderr
+    assert f"signed   with {signer.fingerprint}" in done.stdout
+    (found,) = verify_folder(folder / "signed", [signer])
+    assert isinstance(found, Verified) and found.manifest.recipe == "int8-static"

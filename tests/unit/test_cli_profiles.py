@@ -94,8 +94,8 @@ def test_check_tells_all_that_is_wrong(
     assert seen.out == f"{right}: right\n"
     assert seen.err.splitlines() == [
         f"{wrong}: unknown key 'hardware.ram_byts' (did you mean 'ram_bytes'?)",
-        f"{wrong}: power.sensors.0: Input should be 'rapl', 'rpi-pmic', 'jetson-ina3221', 'power-supply' or "
-        "'ina2xx', got 'pmic' (did you mean 'rpi-pmic'?)",
+        f"{wrong}: power.sensors.0: Input should be 'rapl', 'rpi-pmic', 'jetson-ina3221', 'power-supply', "
+        "'android-battery' or 'ina2xx', got 'pmic' (did you mean 'rpi-pmic'?)",
         f"{tmp_path / 'absent.toml'}: no such file",
     ]
 

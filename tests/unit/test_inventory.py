@@ -13,6 +13,7 @@ import edgewright.farm.inventory as farm
 from edgewright.errors import ConfigError
 from edgewright.farm.inventory import Inventory, SshAddress, load_inventory
 from edgewright.farm.this_machine import ThisMachine, this_machine
+from edgewright.transport.adb_address import AdbAddress
 
 
 @pytest.fixture(autouse=True)
@@ -43,13 +44,24 @@ def test_without_a_farm_there_is_this_machine() -> None:
     assert inventory.path is None
     assert inventory.names == ("local",)
     local = inventory.get("local")
-    assert (local.ssh, local.profile, local.python) == (None, "x86-64-linux", sys.executable)
+    assert (local.link, local.profile, local.python) == (None, "x86-64-linux", sys.executable)
     assert local.address == "this machine"
 
 
 def test_vnni_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     on_machine(monkeypatch, "x86_64", "avx512_vnni")
     assert load_inventory().get("local").profile == "x86-64-vnni-linux"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("2GB", 2 * 10**9), ("1.5 GB", 1_500_000_000), ("500MB", 5 * 10**8), ("1TB", 10**12)]
+)
+def test_a_store_may_be_limited(tmp_path: Path, text: str, size: int) -> None:
+    remote = device(tmp_path, f'address = "a@b"\nstore_limit = "{text}"\n').get("pi")
+    assert remote.store_limit_bytes == size
+    local = read(tmp_path, f'[devices.local]\nstore_limit = "{text}"\n').get("local")
+    assert local.store_limit_bytes == size
+    assert device(tmp_path, 'address = "a@b"\n').get("pi").store_limit_bytes == 0
 
 
 def test_a_known_board_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +92,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
         'python = "~/venv/bin/python"\nworkdir = "/mnt/ssd/edgewright/"\ntags = ["lab", "arm"]\n',
     )
     target = inventory.get("pi")
-    assert target.ssh == SshAddress("10.0.0.5", "root", 2222, tmp_path / "keys/id", Path("/etc/hosts.known"))
+    assert target.link == SshAddress("10.0.0.5", "root", 2222, tmp_path / "keys/id", Path("/etc/hosts.known"))
     assert (target.python, target.workdir) == ("venv/bin/python", "/mnt/ssd/edgewright")
     assert target.tags == ("lab", "arm")
     assert target.address == "root@10.0.0.5:2222"
@@ -89,15 +101,15 @@ def test_every_key_arrives(tmp_path: Path) -> None:
 
 def test_what_is_not_written_is_left_to_the_ssh_configuration(tmp_path: Path) -> None:
     target = device(tmp_path, 'address = "kitchen"').get("pi")
-    assert target.ssh == SshAddress("kitchen", None, None, None, None)
+    assert target.link == SshAddress("kitchen", None, None, None, None)
     assert (target.python, target.workdir) == ("python3", ".cache/edgewright")
 
 
 def test_the_home_directory_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/somebody")
     target = device(tmp_path, 'address = "pi@host"\nkey = "~/.ssh/id_ed25519"').get("pi")
-    assert target.ssh is not None
-    assert target.ssh.key == Path("/home/somebody/.ssh/id_ed25519")
+    assert isinstance(target.link, SshAddress)
+    assert target.link.key == Path("/home/somebody/.ssh/id_ed25519")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +126,7 @@ def test_the_home_directory_is_expanded(tmp_path: Path, monkeypatch: pytest.Monk
 )
 def test_addresses(tmp_path: Path, address: str, user: str | None, host: str) -> None:
     target = device(tmp_path, f'address = "{address}"').get("pi")
-    assert target.ssh == SshAddress(host, user)
+    assert target.link == SshAddress(host, user)
     assert host in target.address
 
 
@@ -169,6 +181,12 @@ def test_a_port_in_the_address_is_pointed_to_its_key(tmp_path: Path) -> None:
         ('address = "a@b"\nkey = ""', "devices.pi.key: "),
         ('address = "a@b"\nkey = "~no-such-user-here/id"', "devices.pi.key: "),
         ('address = "a@b"\nworkdir = "/"', "devices.pi.workdir: "),
+        ('address = "a@b"\nstore_limit = "2"', "devices.pi.store_limit: not a size"),
+        ('address = "a@b"\nstore_limit = "2 gb"', "devices.pi.store_limit: not a size"),
+        ('address = "a@b"\nstore_limit = "-2GB"', "devices.pi.store_limit: not a size"),
+        ('address = "a@b"\nstore_limit = "999kB"', "devices.pi.store_limit: not a size of 1MB or more"),
+        ('address = "a@b"\nstore_limit = ""', "devices.pi.store_limit: not a size"),
+        ('address = "a@b"\nstore_limit = 2', "devices.pi.store_limit: "),
         ('address = "a@b"\nworkdir = "~"', "devices.pi.workdir: "),
         ('address = "a@b"\nworkdir = "cache/../.."', "devices.pi.workdir: "),
         ('address = "a@b"\nworkdir = "a\\u0007b"', "devices.pi.workdir: "),
@@ -264,8 +282,8 @@ def test_no_address_ever_becomes_an_option_or_two_words(tmp_path: Path, address:
     except ConfigError as error:
         assert "\n" not in str(error)
         return
-    assert target.ssh is not None
-    for word in (target.ssh.host, target.ssh.user or "x"):
+    assert isinstance(target.link, SshAddress)
+    for word in (target.link.host, target.link.user or "x"):
         assert word.isascii()
         assert word.isprintable()
         assert " " not in word
@@ -304,3 +322,37 @@ def test_a_32_bit_python_on_a_64_bit_kernel_is_armv7l(
 def test_a_system_without_proc_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "arm64")
     assert this_machine(tmp_path) == ThisMachine("aarch64", frozenset(), "")
+
+
+# --- adb ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "serial",
+    [
+        "R5CT1038XYZ",
+        "emulator-5554",
+        "192.168.1.20:5555",
+        "[fe80::1]:5555",
+        "adb-39-vW._adb-tls-connect._tcp",
+    ],
+)
+def test_a_device_behind_adb(tmp_path: Path, serial: str) -> None:
+    target = device(tmp_path, f'address = "adb:{serial}"\npython = "debian/python"').get("pi")
+    assert target.link == AdbAddress(serial)
+    assert target.address == f"adb:{serial}"
+
+
+@pytest.mark.parametrize("serial", ["", "-s", "two words", "a;b", "ü", "x" * 200, "a\\u001bb"])
+def test_what_is_no_serial_is_refused(tmp_path: Path, serial: str) -> None:
+    with pytest.raises(ConfigError, match=r"devices\.pi\.address: not a serial number.*as adb devices shows it"):
+        device(tmp_path, f'address = "adb:{serial}"')
+
+
+@pytest.mark.parametrize("line", ["port = 22", 'key = "keys/id"', 'known_hosts = "known_hosts"'])
+def test_adb_has_no_keys_of_ssh(tmp_path: Path, line: str) -> None:
+    key = line.partition(" ")[0]
+    with pytest.raises(
+        ConfigError, match=rf"devices\.pi\.{key}: adb:R5CT1 is not reached over SSH.*leave {key} out"
+    ):
+        device(tmp_path, f'address = "adb:R5CT1"\n{line}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,16 @@ import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.fakes import HOSTILE, environment, latencies, launch, measured, plan_run, row, stored
+from tests.fakes import HOSTILE, device, environment, latencies, launch, measured, plan_run, row, stored
 
 from edgewright.artifact import Quality
 from edgewright.errors import ConfigError
 from edgewright.report import ReportDocument, load_document, render, report_document, write
+from edgewright.report.compare import Incomparable, compare_rows
+from edgewright.report.conditions import specimens
 from edgewright.report.document import json_schema
 from edgewright.report.text import clean
+from edgewright.report.view import views
 from edgewright.row import Cell, Failed, Row, Skipped
 from edgewright_agent.protocol import Energy, Memory, PowerTrace, Samples, Window
 
@@ -264,6 +268,36 @@ def test_emulated_figures_recommend_nothing() -> None:
     outcome = measured(launch(), board=replace(measured().device, board="linux,dummy-virt"))
     (headline,) = report_document(stored(row(outcome))).headlines
     assert headline.recipe is None and "emulation" in headline.sentence
+
+
+def _emulated(recipe: str, ms: float) -> Row:
+    outcome = measured(launch(latencies(ms, 1500)), board=device(emulation="QEMU runs it"))
+    return _setting(recipe, ms, 0.975, outcome=outcome)
+
+
+def test_emulated_rows_are_marked_and_show_no_figure_of_speed() -> None:
+    document = report_document(
+        stored(_emulated("fp32", 4.0), _emulated("int8-static", 2.0), row(Failed("x", "busy")))
+    )
+    assert [found.emulated for found in document.rows] == [True, True, None]
+    assert report_document(stored(row())).rows[0].emulated is False
+    assert document.rows[0].latency_ms is not None  # kept as data
+    for shown in views(document.rows)[:2]:
+        hidden = (shown.p50, shown.p90, shown.p99, shown.speedup, shown.memory, shown.energy)
+        assert all(value.missing and "emulation" in value.why for value in hidden)
+        assert not shown.file_size.missing and not shown.quality.missing
+    for name in ("terminal", "markdown", "html"):
+        told = re.sub(
+            r"(?s)<style>.*?</style>|<section aria-labelledby=.method.*", "", render(document, name)
+        )
+        assert "emulated" in told
+        assert not re.findall(r"[\d.]+ (?:ms|µs)\b|[\d.]+×|fastest|faster|class=.plot", told)
+
+
+def test_emulated_rows_are_compared_with_nothing() -> None:
+    a = specimens(report_document(stored(_emulated("fp32", 4.0))))[0]
+    found = compare_rows(a, a)
+    assert isinstance(found, Incomparable) and "A is emulated" in found.obstacles[0].sentence
 
 
 # --- text and files ---------------------------------------------------------------------------

@@ -218,6 +218,12 @@ def test_an_emulated_board_is_told(facts: dict[str, object]) -> None:
     assert judge(launch(), board=device(**facts)).status == "emulated"
 
 
+def test_what_the_agent_found_is_the_evidence() -> None:
+    found = judge(launch(), board=device(emulation="its programs are for 64-bit Arm and are run by qemu"))
+    assert found.status == "emulated"
+    assert found.evidence[0].endswith("its programs are for 64-bit Arm and are run by qemu")
+
+
 def test_a_virtual_machine_runs_on_a_real_processor() -> None:
     board = device(board="QEMU Standard PC (Q35 + ICH9, 2009)", machine="x86_64", cpu_model="AMD EPYC")
     found = judge(launch(), board=board)

@@ -68,6 +68,8 @@ def _options(module: Any, execution: Execution, trace_prefix: str, *, strict: bo
     options.log_severity_level = 3
     if strict:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    if execution.exact:
+        options.add_session_config_entry("session.x64quantprecision", "1")
     if hasattr(module.InferenceSession, _TELLS):  # costs nothing that can be measured while loading
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if trace_prefix:

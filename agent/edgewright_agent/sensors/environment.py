@@ -5,7 +5,7 @@ import time
 from typing import Dict, List, Tuple
 
 from ..protocol import Environment
-from . import vcgencmd
+from . import android, vcgencmd
 from .clocks import read_frequencies, read_governors
 from .power_mode import read_power_mode
 from .sysfs import SensorError, is_closed, text_or_empty
@@ -25,6 +25,7 @@ def read_environment(root: str = "/", path: str = "") -> Environment:
     notes = _closed_folders(root)
     temperature, frequency, throttled = read_temperatures(root), read_frequencies(root), read_throttling(root)
     notes += _ask_firmware(vcgencmd.locate(root, path), temperature, frequency, throttled)
+    notes += _ask_android(android.locate(root, path), temperature, throttled)
     power_mode = ""
     try:
         power_mode = read_power_mode(root, path)
@@ -61,6 +62,25 @@ def _ask_firmware(
     if firmware.throttled is not None:
         throttled.update(decode_pi(firmware.throttled))
     return list(firmware.problems)
+
+
+def _ask_android(executable: str, temperature: Dict[str, int], throttled: Dict[str, int]) -> List[str]:
+    """Add what Android's services say; where they tell no temperature either, the battery's."""
+    if not executable:
+        return []
+    notes = []
+    try:
+        thermal = android.read_thermal(executable)
+        temperature.update(thermal.temperature_mc)
+        throttled.update(thermal.throttled)
+    except SensorError as error:
+        notes.append(str(error))
+    if not temperature:
+        try:
+            temperature["battery"] = android.read_battery_mc(executable)
+        except SensorError as error:
+            notes.append(str(error))
+    return notes
 
 
 def _closed_folders(root: str) -> List[str]:

@@ -6,7 +6,7 @@ from typing import Dict
 from .sysfs import find, int_or_none, text_or_empty
 
 #: Thousandths of a degree: outside, it is a zone that is off (-256000 on Jetson) or a driver's nonsense.
-_LEAST_MC, _MOST_MC = -40_000, 150_000
+LEAST_MC, MOST_MC = -40_000, 150_000
 
 #: Zones which always say the same: (type in lower case, constant).
 _PLACEHOLDERS = {("pmic", 100_000), ("pmic-die", 100_000)}
@@ -36,7 +36,7 @@ def read_temperatures(root: str = "/") -> Dict[str, int]:
 
 def _add(found: Dict[str, int], kind: str, file: str) -> None:
     value = int_or_none(file)
-    if value is None or not _LEAST_MC <= value <= _MOST_MC or (kind.lower(), value) in _PLACEHOLDERS:
+    if value is None or not LEAST_MC <= value <= MOST_MC or (kind.lower(), value) in _PLACEHOLDERS:
         return
     name, number = kind, 2
     while name in found:

@@ -59,11 +59,18 @@ class Plan:
     format: str
     batch: int = 0
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether integers are computed here as on Arm, for which the file is and which never saturates."""
+        is_quantized = any(step.technique == "quantize" for step in self.recipe.file_steps)
+        return is_quantized and self.format == "onnx" and self.profile.hardware.is_exact
+
     def key(self) -> str:
         """The request for the finished artifact."""
         tables = [step_table(step) for step in self.recipe.steps]
+        exact = {"exact": True} if self.is_exact else {}
         return self._key(
-            "artifact", recipe=self.recipe.hash, steps=tables, facts=self.facts(self.recipe.steps)
+            "artifact", recipe=self.recipe.hash, steps=tables, facts=self.facts(self.recipe.steps), **exact
         )
 
     def export_key(self) -> str:
@@ -188,11 +195,13 @@ def _own_code() -> str:
 
 def _artifact(plan: Plan, store: Cache, record: Record, profile_name: str) -> Artifact:
     model = store.path(record, "model")
+    coded = store.path(record, "coded") if "coded" in record.files else None
     return Artifact(
         path=model,
         format=plan.format,
         sha256=model.stem,
-        size_bytes=model.stat().st_size,
+        size_bytes=(coded or model).stat().st_size,
+        coded=coded,
         inputs=store.path(record, "inputs"),
         expected=store.path(record, "expected"),
         evaluation=store.path(record, "evaluation") if "evaluation" in record.files else None,

@@ -174,11 +174,12 @@ class _Build:
         run = self._run(model, evaluate=True)
         torch_says = read_arrays(self._store.path(exported, "torch"))
         parity = compare(torch_says, run.outputs, recipe.tolerance, f"{recipe.name} ({self._plan.format})")
+        coded, coded_notes = self._coded(model)
         record = Record(
             workload=self._session.workload.name,
-            files={"model": self._store.put(model), **self._recorded(run)},
+            files={"model": self._store.put(model), **coded, **self._recorded(run)},
             dependencies=self._session.loaded.dependencies(),
-            notes=notes,
+            notes=(*notes, *coded_notes),
             parity=parity,
             quality=self._quality(run),
         )
@@ -245,6 +246,20 @@ class _Build:
             source = out
         return source, notes
 
+    def _coded(self, model: Path) -> tuple[dict[str, str], tuple[str, ...]]:
+        """The file entropy coded, when a step was for that, and a note of its size."""
+        if not any(getattr(find_technique(s.technique), "codes", False) for s in self._plan.recipe.steps):
+            return {}, ()
+        from edgewright.compress.coding import encode_file
+        from edgewright.compress.weights import stored_tensors
+
+        self._progress("coding")
+        out = self._folder / "model.coded"
+        encode_file(model, stored_tensors(model, self._plan.format), out)
+        size, before = out.stat().st_size, model.stat().st_size
+        note = f"stored and pushed in {size} bytes, decoded on the device to {before}"
+        return {"coded": self._store.put(out)}, (note,)
+
     def _calibration(self, path: Path) -> tuple[tuple[Array, ...], ...]:
         return tuple(self._as_file(path, sample) for sample in self._session.workload.calibration)
 
@@ -276,6 +291,7 @@ class _Build:
                 self._plan.format,
                 inputs=self._as_file(path, workload.example_inputs),
                 evaluation=evaluation,
+                exact=self._plan.is_exact,
             )
         except (InvalidModel, InvalidInput, ModelRejected) as error:
             raise ExportError(f"the {self._plan.format} file does not run here: {error.message}") from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import farm_option, parse_feeds, provider_options
+from .options import farm_option, parse_feeds, provider_options, signer_of
 from .quantities import parse_duration, parse_share
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ def ab(
 
     share, seconds = parse_share(threshold, "--threshold"), parse_duration(budget, "--budget")
     Output(None, {"json": json_file} if json_file else {}).check()
-    target = load_inventory(farm).get(device)
+    inventory = load_inventory(farm)
+    target = inventory.get(device)
     feeds = parse_feeds(shapes, inputs)
     models = [_model(text, recipe, runtime, feeds) for text, recipe in ((a, recipe_a), (b, recipe_b))]
     settings = Settings(
@@ -88,6 +89,7 @@ def ab(
         threads or 0,
         evaluate_on_device=False,
         asked=Asked.parse(required, preferred, models[0].runtime),
+        signer=signer_of(inventory),
     )
     contest = Contest(models[0], models[1], share, seconds)
     try:

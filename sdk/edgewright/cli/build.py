@@ -72,7 +72,7 @@ def build(
             source, chosen, device.name, device, format_name, cache=cache or default_cache(), progress=show
         )
     path = _publish(artifact, output)
-    ref = FileRef(path.name, artifact.sha256, artifact.size_bytes)
+    ref = FileRef(path.name, artifact.sha256, path.stat().st_size)
     text = write_beside(path, manifest_of(artifact, [ref]), signer)
     if json_path is not None:
         write_atomic(json_path, text.encode())

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgewright.errors import ConfigError, MissingRuntime, UntrustedHost
-from edgewright.farm.inventory import Target, load_inventory
+from edgewright.farm.inventory import SshAddress, Target, load_inventory
 from edgewright.farm.meter_config import described
 from edgewright.untrusted import one_line
 
+from .device_doctor import doctor
 from .device_jobs import attach
+from .device_keys import authorize
+from .device_provision import provision
 
 if TYPE_CHECKING:
     from edgewright.farm.metered import FoundMeter
@@ -48,7 +51,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead
 
 @click.group()
 def device() -> None:
-    """List, probe, trust and clean devices."""
+    """List, probe, trust, provision, check and clean devices."""
 
 
 @device.command("list")
@@ -95,7 +98,7 @@ def probe_device(name: str, farm: Path | None, as_json: bool) -> None:
         raise MissingRuntime(
             name,
             "no inference runtime on the device",
-            mend=f"{target.python} -m pip install onnxruntime there",
+            mend=f"edgewright device provision {name}",
         )
 
 
@@ -112,24 +115,29 @@ def trust_device(name: str, yes: bool, replace: bool, farm: Path | None) -> None
     from edgewright.transport.ssh import introduce
 
     target = load_inventory(farm).get(name)
-    if target.ssh is None:
-        raise ConfigError(f"{name} is this machine: there is no host key to trust")
-    introduce(name, target.ssh, _decider(name, yes, replace))
+    if not isinstance(target.link, SshAddress):
+        raise ConfigError(f"{name} is {target.address}: there is no host key to trust")
+    introduce(name, target.link, _decider(name, yes, replace))
 
 
 @device.command("clean")
 @click.argument("name")
+@click.option("--force", is_flag=True, help="End the jobs that run there; their results are lost.")
 @farm_option
-def clean_device(name: str, farm: Path | None) -> None:
+def clean_device(name: str, force: bool, farm: Path | None) -> None:
     """Remove everything Edgewright left on the device NAME."""
-    from edgewright.device import Device
+    from edgewright.device import clean_up
 
-    with Device.open(load_inventory(farm).get(name)) as opened:
-        freed = opened.clean()
-    click.echo(f"{name}: clean, {_size(freed)} freed")
+    cleaned = clean_up(load_inventory(farm).get(name), force=force)
+    count = cleaned.cancelled
+    ended = f", {count} {'job' if count == 1 else 'jobs'} ended" if count else ""
+    click.echo(f"{name}: clean, {_size(cleaned.freed_bytes)} freed{ended}")
 
 
 device.add_command(attach)
+device.add_command(authorize)
+device.add_command(doctor)
+device.add_command(provision)
 
 
 def _decider(name: str, yes: bool, replace: bool) -> Callable[[Offer], bool]:
@@ -188,7 +196,11 @@ def _facts(target: Target, facts: Facts) -> Iterator[tuple[str, str]]:
     yield "device", f"{target.name} ({target.address}, {target.profile})"
     yield "host name", facts.hostname
     yield "board", facts.board or "does not say"
+    if facts.soc:
+        yield "SoC", facts.soc
     yield "processor", f"{facts.cpu_count} x {facts.cpu_model or facts.machine}"
+    if facts.emulation:
+        yield "emulated", f"yes, its times say nothing about a board: {facts.emulation}"
     yield "int8", _int8(facts)
     yield "memory", _size(facts.ram_bytes)
     yield "disk free", _size(facts.disk_free_bytes)

@@ -12,6 +12,7 @@ import click
 from edgewright.untrusted import one_line
 
 from .options import farm_option
+from .phases import notice, phase_text
 
 if TYPE_CHECKING:
     from edgewright_agent.protocol_spool import JobInfo
@@ -62,7 +63,10 @@ class _Phases:
 
     def __init__(self, job: JobInfo) -> None:
         self._has_ended = job.state in ("finished", "failed", "lost")
+        self._last = ""
 
     def __call__(self, event: Mapping[str, Any]) -> None:
-        if not self._has_ended and event.get("event") == "phase":
-            click.echo(f"  {one_line(str(event.get('name')))}", err=True)
+        said = notice(event) or phase_text(event)
+        if said and said != self._last and not self._has_ended:
+            click.echo(f"  {said}", err=True)
+            self._last = said

@@ -15,7 +15,7 @@ import click
 from edgewright import __version__
 from edgewright.errors import ConfigError
 from edgewright.farm.job import Settings
-from edgewright.farm.session import Work, run_work
+from edgewright.farm.session import Run, Work, run_work
 from edgewright.report import report_document, write
 from edgewright.report.terminal import print_report
 from edgewright.row import Failed
@@ -48,7 +48,7 @@ class Output:
 #: A run that a crash cut short is gone on with for so long; later, its rows would be of another day.
 RESUMED_WITHIN = timedelta(hours=6)
 
-_WHERE_TO = {"store", "json_file", "html_file", "csv_file", "markdown_file", "fresh"}
+_WHERE_TO = {"store", "json_file", "html_file", "csv_file", "markdown_file", "fresh", "wait_min"}
 
 
 def launch(
@@ -61,17 +61,18 @@ def launch(
     output.check()
     with Store.open(output.store) as store:
         request = _request(plan_text)
-        cut_short = None if fresh else store.interrupted_run(request, within=RESUMED_WITHIN)
-        if cut_short:
-            what = f"going on with run {cut_short.run_id}, which was cut short"
+        cut_short = store.interrupted_run(request, within=RESUMED_WITHIN)
+        if cut_short and not fresh:
+            run = Run(cut_short.run_id, is_resumed=True)
+            what = f"going on with run {run.run_id}, which was cut short"
             click.echo(f"{what} (--fresh begins a new one)", err=True)
-        run_id = (
-            cut_short.run_id if cut_short else store.begin_run(name, plan_text, settings.effort.name, request)
-        )
+        else:
+            begun = store.begin_run(name, plan_text, settings.effort.name, request)
+            run = Run(begun, given_up=cut_short.run_id if cut_short else "")
         with RunProgress(work.count) as progress:
-            rows = run_work(work, settings, store, run_id, progress)
-        store.finish_run(run_id)
-        document = report_document(store.run(run_id))
+            rows = run_work(work, settings, store, run, progress)
+        store.finish_run(run.run_id)
+        document = report_document(store.run(run.run_id))
     for format_name, path in output.files.items():
         write(document, path, format_name)
     if len(rows) > 1 or not isinstance(rows[0].outcome, Failed):

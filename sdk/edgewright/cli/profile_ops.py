@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import farm_option, parse_feeds, provider_options
+from .options import farm_option, parse_feeds, provider_options, signer_of
 
 if TYPE_CHECKING:
     from edgewright.farm.profile_ops import Model
@@ -82,13 +82,15 @@ def profile_ops(
 
     Output(None, {name: path for name, path in (("json", json_file), ("html", html_file)) if path}).check()
     models = _models(model, against, recipes, runtime, parse_feeds(shapes, inputs))
+    inventory = load_inventory(farm)
     settings = Settings(
         load_effort("rapid"),
         threads or 0,
         evaluate_on_device=False,
         asked=Asked.parse(required, preferred, models[0].runtime),
+        signer=signer_of(inventory),
     )
-    bench = open_bench(load_inventory(farm).get(device))
+    bench = open_bench(inventory.get(device))
     with bench.device:
         document = profile_models(models, bench, settings, OpsPlan(runs=runs), _say)
     if json_file:

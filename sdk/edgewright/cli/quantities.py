@@ -1,4 +1,4 @@
-"""Percentages and durations as people write them."""
+"""Percentages, durations and sizes as people write them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import click
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 _DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(s|m|min|h|)")
+_BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_SIZE = re.compile(r"([1-9][0-9]{0,5}) ?([KMG])(?:i?B)?", re.IGNORECASE)
 _SHARE = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,6})?)( ?%)?")
 
 
@@ -29,3 +31,11 @@ def parse_duration(text: str, option: str) -> float:
     if seconds <= 0:
         raise click.BadParameter(f"{text!r} is not a duration such as 60s or 2m", param_hint=option)
     return seconds
+
+
+def parse_size(text: str, option: str) -> int:
+    """``256M`` or ``2G`` in bytes; the letters stand for powers of 1024."""
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise click.BadParameter(f"{text!r} is not a size such as 256M or 2G", param_hint=option)
+    return int(match[1]) * _BYTES[match[2].upper()]

@@ -60,7 +60,7 @@ def quantize(job: FileJob, options: QuantizeOptions, chosen: Int8Format) -> tupl
         )
     strip(model)
     write_model(model, job.out)
-    return (_format_note(chosen, options.mode), *_saturation_note(chosen, options.mode))
+    return (_format_note(chosen, options.mode), *_saturation_note(job, chosen, options.mode))
 
 
 def _static(prepared: Path, raw: Path, job: FileJob, options: QuantizeOptions, chosen: Int8Format) -> None:
@@ -168,14 +168,18 @@ def _format_note(chosen: Int8Format, mode: str) -> str:
     return f"static int8: {chosen.activation} activations x {chosen.weight} weights{reduced} per {per}"
 
 
-def _saturation_note(chosen: Int8Format, mode: str) -> tuple[str, ...]:
-    """A warning where this host may compute the file less exactly than the device it is for.
+def _saturation_note(job: FileJob, chosen: Int8Format, mode: str) -> tuple[str, ...]:
+    """What to know where this host's fastest kernels compute the file less exactly than the device it is for.
 
     Without VNNI, AVX2 kernels add pairs of 8 x 8 bit products in 16 bits, which full-range weights overflow.
     """
     flags = host_cpu_flags()
     if mode == "dynamic" or chosen.reduce_range or chosen.weight != "int8" or not flags or flags & _VNNI:
         return ()
+    if job.profile.hardware.is_exact:
+        return (
+            "8-bit weights: this host's fastest kernels saturate, so it computed with others, exact as Arm's",
+        )
     return (
         "8-bit weights: exact on Arm and with VNNI, but x86 without VNNI saturates, and this host is such",
     )

@@ -5,60 +5,45 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from edgewright.agent_archive import agent_archive
 from edgewright.artifact import sha256_file
-from edgewright.errors import ProtocolMismatch
-from edgewright.transport import Transport
-from edgewright.transport.ssh_config import SshAddress
+from edgewright.errors import DeviceError, ProtocolMismatch
 from edgewright_agent import protocol as wire
+from edgewright_agent.protocol_keys import PublicKey
 from edgewright_agent.protocol_pair import PairJob, PairResult
+from edgewright_agent.protocol_provision import EnvRecord, Provision
 from edgewright_agent.protocol_spool import JobInfo, Submission, id_of
 
 from .agent_link import COMMAND_S, AgentLink, decoded
 from .answers import OnEvent, ignore
+from .authorizing import exchange_keys
+from .cleaning import Cleaned, clean, clean_up
 from .clock import SAME_CLOCK, ClockBounds
+from .connecting import DeviceTarget, connect_to
 from .errand import Errand
 from .lasting import PATIENCE_S, LastingLink
-from .preparing import prepare, remove
+from .preparing import Need, prepare
 from .pushing import push
-from .results import check_pair, checked_result
+from .results import check_pair, checked_jobs, checked_result
 
-__all__ = ["Device", "DeviceTarget", "Errand", "OnEvent"]
+__all__ = ["Device", "DeviceTarget", "Errand", "Need", "OnEvent", "clean_up"]
 
 T = TypeVar("T")
 
 _PROBE_S = 180.0
 _FOLLOW_S = 86_400.0
+_PROVISION_S = 7200.0
+_CALL_OFF_S = 15.0
 _CLOCK_TRIES = 3
 _IDS_AT_ONCE = 100
 _ERRAND = Errand()
 _BARE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
-
-
-class DeviceTarget(Protocol):
-    """Where a device is and how to use it; ``ssh`` is None for this machine."""
-
-    @property
-    def name(self) -> str:
-        """Its name in the farm file."""
-
-    @property
-    def ssh(self) -> SshAddress | None:
-        """Its address."""
-
-    @property
-    def python(self) -> str:
-        """The interpreter: a command, or a path relative to the device's home directory."""
-
-    @property
-    def workdir(self) -> str:
-        """The agent's folder, relative to the device's home directory unless absolute."""
 
 
 class Device:
@@ -73,11 +58,12 @@ class Device:
         self._link = link
 
     @classmethod
-    def open(cls, target: DeviceTarget, *, patience_s: float = PATIENCE_S) -> Self:
+    def open(cls, target: DeviceTarget, *, patience_s: float = PATIENCE_S, need: Need = Need.RUN) -> Self:
         """Connect, check Python and numpy, and push the agent when it is not there yet.
 
         Args:
             patience_s: how long a connection that breaks later on is tried again.
+            need: what for; without numpy a device runs no job, and can still be asked what it is.
 
         Raises:
             TransportError, UntrustedHost, AccessDenied: it cannot be reached.
@@ -86,13 +72,13 @@ class Device:
         archive = agent_archive()
 
         def connect() -> AgentLink:
-            transport = _connect(target)
+            transport = connect_to(target)
             try:
-                agent = prepare(target.name, transport, target.python, target.workdir, archive)
+                agent = prepare(target.name, transport, target.python, target.workdir, archive, need)
             except BaseException:
                 transport.close()
                 raise
-            return AgentLink(target.name, transport, agent)
+            return AgentLink(target.name, transport, agent, target.store_limit_bytes)
 
         return cls(target, LastingLink(connect, patience_s))
 
@@ -123,7 +109,7 @@ class Device:
             DeviceError: whatever kept the job from being done.
         """
         submission = Submission(job=job)
-        event = self._submit("result", submission, files, job.limits.timeout_s, on_event, errand)
+        event = self._submit("result", submission, files, _longest_s(job), on_event, errand)
         return checked_result(self.target.name, event, job.job_id, job.limits.output_bytes)
 
     def pair(
@@ -142,7 +128,7 @@ class Device:
         Raises:
             DeviceError: as :meth:`run`; one failed launch fails all.
         """
-        limit_s = pair.plan.budget_ns / 1e9 + 3 * pair.job.limits.timeout_s
+        limit_s = pair.plan.budget_ns / 1e9 + 3 * _longest_s(pair.job)
         event = self._submit("pair", Submission(pair=pair), files, limit_s, on_event, errand)
         result = self._decoded(PairResult, event.get("result"), "result")
         check_pair(self.target.name, result, pair)
@@ -150,8 +136,7 @@ class Device:
 
     def jobs(self) -> tuple[JobInfo, ...]:
         """The jobs that run or wait to be acknowledged, the oldest first."""
-        event = self._ask("jobs", "jobs")
-        return self._decoded(tuple[JobInfo, ...], event.get("jobs"), "jobs")
+        return checked_jobs(self.target.name, self._ask("jobs", "jobs"))
 
     def follow(self, job_id: str, on_event: OnEvent = ignore) -> wire.RunResult | PairResult:
         """Take up a job that was submitted before, by whomever, and return its result.
@@ -169,9 +154,30 @@ class Device:
         for at in range(0, len(job_ids), _IDS_AT_ONCE):
             self._ask("acknowledged", "acknowledge", *job_ids[at : at + _IDS_AT_ONCE])
 
-    def cancel(self, job_id: str) -> None:
-        """End a job and forget it."""
-        self._ask("cancelled", "cancel", job_id)
+    def call_off(self, *job_ids: str, origin: str = "") -> None:
+        """End jobs, wherever they are, and forget them: those named, and all whose origin begins with ``origin``.
+
+        One try over the connection there is: whoever calls jobs off does not want to wait for the device.
+
+        Raises:
+            DeviceError: they could not be reached, and go on.
+        """
+
+        def work(link: AgentLink) -> None:
+            found = list(job_ids)
+            if origin:
+                jobs = checked_jobs(link.target, link.ask("jobs", "jobs", timeout_s=_CALL_OFF_S))
+                found += [job.job_id for job in jobs if job.origin.startswith(origin)]
+            for at in range(0, len(found), _IDS_AT_ONCE):
+                ids = found[at : at + _IDS_AT_ONCE]
+                link.ask("cancelled", "cancel", *ids, timeout_s=_CALL_OFF_S + len(ids))
+
+        self._link.once(work)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the device is connected, as far as anybody has noticed."""
+        return self._link.is_open
 
     def collect(self, job_id: str, ref: wire.FileRef, into: Path) -> None:
         """Copy an output file of a job to ``into``, exactly as long as announced and with its SHA-256.
@@ -200,7 +206,7 @@ class Device:
 
     def clock(self) -> ClockBounds:
         """How far its monotonic clock is from this host's, from a few round trips."""
-        if self.target.ssh is None:
+        if self.target.link is None:
             return SAME_CLOCK
         found: ClockBounds | None = None
         for _ in range(_CLOCK_TRIES):
@@ -213,17 +219,48 @@ class Device:
         assert found
         return found
 
-    def clean(self) -> int:
-        """Remove everything Edgewright left on the device, then close; how many bytes that freed.
+    def provision(
+        self, request: Provision, files: Mapping[str, Path], on_event: OnEvent = ignore
+    ) -> tuple[EnvRecord, tuple[wire.RuntimeInfo, ...]]:
+        """Push the wheels and make an environment of them, which holds from then on.
+
+        Args:
+            files: where each wheel is on this host, by SHA-256.
+            on_event: called with ``phase`` and ``progress`` events.
+
+        Returns:
+            The environment, and what its runtimes say of themselves.
+
+        Raises:
+            MissingRuntime: pip refused, or a runtime does not work there; what held before still does.
+            DiskFull, DeviceBusy: as it is.
+        """
+        stdin = json.dumps(wire.encode(request)).encode()
+
+        def work(link: AgentLink, told: OnEvent) -> dict[str, Any]:
+            push(link, files, told)
+            return link.ask("provisioned", "provision", stdin=stdin, timeout_s=_PROVISION_S, on_event=told)
+
+        event = self._link.during(work, on_event, is_retold=False)
+        record = self._decoded(EnvRecord, event.get("record"), "record")
+        return record, self._decoded(tuple[wire.RuntimeInfo, ...], event.get("runtimes"), "runtimes")
+
+    def authorized(self, keys: Sequence[PublicKey] | None = None) -> tuple[PublicKey, ...]:
+        """Whose models the device runs, after making it ``keys`` unless that is None; everybody's without any."""
+        return self._link.during(lambda link, _: exchange_keys(link, keys))
+
+    def clean(self, *, force: bool = False) -> Cleaned:
+        """Remove everything Edgewright left on the device, then close.
+
+        Args:
+            force: end the jobs that run; their results are lost.
 
         Raises:
             DeviceBusy: a job is running.
         """
-        event = self._ask("cleaned", "clean")
-        freed = self._decoded(int, event.get("freed_bytes"), "freed_bytes")
-        self._link.during(lambda link, _: remove(self.target.name, link.transport, link.agent))
+        cleaned = self._link.during(lambda link, _: clean(self.target, link.transport, force=force))
         self.close()
-        return freed
+        return cleaned
 
     def close(self) -> None:
         """Close the connection; safe to call twice."""
@@ -251,6 +288,7 @@ class Device:
             submission,
             owner=errand.owner,
             label=errand.label,
+            origin=errand.origin,
             wait_s=errand.wait_s,
             is_tied=errand.is_tied,
         )
@@ -260,12 +298,19 @@ class Device:
         def work(link: AgentLink, on_event: OnEvent) -> dict[str, Any]:
             return link.ask(kind, "submit", stdin=stdin, timeout_s=timeout_s, on_event=on_event)
 
-        self._link.during(lambda link, on_event: push(link, files, on_event), on_event)
+        self._link.during(lambda link, told: push(link, files, told), on_event, is_retold=False)
         try:
             return self._link.during(work, on_event)
         except KeyboardInterrupt:
-            self.cancel(id_of(submission))
+            self._interrupted(id_of(submission), on_event)
             raise
+
+    def _interrupted(self, job_id: str, on_event: OnEvent) -> None:
+        """End the job that nobody waits for any more; where that cannot be done, say so."""
+        try:
+            self.call_off(job_id)
+        except DeviceError as error:
+            on_event({"event": "phase", "name": "left", "why": str(error)[:200]})
 
     def _ask(
         self,
@@ -284,11 +329,5 @@ class Device:
         return decoded(self.target.name, kind, data, where)
 
 
-def _connect(target: DeviceTarget) -> Transport:
-    if target.ssh is None:
-        from edgewright.transport.local import LocalTransport
-
-        return LocalTransport(target.name)
-    from edgewright.transport.ssh import SshTransport
-
-    return SshTransport.open(target.name, target.ssh)
+def _longest_s(job: wire.Job) -> float:
+    return job.limits.timeout_s + job.conditions.longest_s

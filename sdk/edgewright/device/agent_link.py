@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from edgewright.errors import ProtocolMismatch
@@ -20,28 +22,37 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class AgentLink:
-    """An agent in place on a device that is connected."""
+    """An agent in place on a device that is connected.
+
+    Attributes:
+        store_limit_bytes: what its store may hold; 0 leaves it to the device.
+    """
 
     target: str
     transport: Transport
     agent: Agent
+    store_limit_bytes: int = 0
 
     def ask(
         self,
         kind: str | tuple[str, ...],
         *words: str,
-        stdin: bytes = b"",
+        stdin: bytes | Iterable[bytes] = b"",
         timeout_s: float = COMMAND_S,
         on_event: OnEvent = ignore,
+        on_answer: Mapping[str, OnEvent] = MappingProxyType({}),
     ) -> dict[str, Any]:
         """Run one command of the agent and return its last event, which is of ``kind``, or one of several.
+
+        Args:
+            on_answer: called with the events of these names, which are answers that do not end it.
 
         Raises:
             DeviceError: what the agent reported, or what kept it from answering.
         """
         process = self.transport.start(self.agent.argv(*words), stdin=stdin, timeout_s=timeout_s)
         kinds = (kind,) if isinstance(kind, str) else kind
-        return last_event(self.target, process, kinds, on_event)
+        return last_event(self.target, process, kinds, on_event, on_answer)
 
     def decoded(self, kind: type[T], data: Any, where: str) -> T:
         """As :func:`decoded`."""

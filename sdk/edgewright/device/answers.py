@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing
+from types import MappingProxyType
 from typing import Any
 
 from edgewright.errors import (
@@ -22,11 +23,17 @@ OnEvent = Callable[[Mapping[str, Any]], None]
 ERRORS = {code: kind for code, kind in device_errors().items() if code in ERROR_CODES}
 
 _FLEETING = ("phase", "progress")
+#: Phases that only this host may tell of.
+_HOST_S_OWN = ("reconnect", "reconnected", "left", "push-again")
 _MAX_EVENTS = 1 << 18
 _MAX_KEYS = 16
 _MAX_WORD = 200
 _MAX_MESSAGE = 2000
-_KILLED = (-9, 137)
+_SIGNALLED, _KILLED = 128, (-9, 137)
+
+
+class AgentKilled(AgentFault):
+    """The command that asked was killed on the device; what it asked for is not known to have failed."""
 
 
 def ignore(event: Mapping[str, Any]) -> None:
@@ -34,13 +41,18 @@ def ignore(event: Mapping[str, Any]) -> None:
 
 
 def last_event(
-    target: str, process: Process, kinds: Collection[str], on_event: OnEvent = ignore
+    target: str,
+    process: Process,
+    kinds: Collection[str],
+    on_event: OnEvent = ignore,
+    on_answer: Mapping[str, OnEvent] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Read one agent command to its end.
 
     Args:
         kinds: the events that end it well.
         on_event: called with what comes before that.
+        on_answer: called with the events of these names, which are answers that do not end it.
 
     Raises:
         ProtocolMismatch: what came is not the protocol, or another version of it.
@@ -53,11 +65,12 @@ def last_event(
         for event in events:
             name = event["event"]
             if name in kinds:
-                process.finish()
                 return event
             if name == "error":
-                process.finish()
                 raise reported(target, event)
+            if name in on_answer:
+                on_answer[name](event)
+                continue
             if name not in _FLEETING:
                 raise ProtocolMismatch(target, f"the agent sent {one_line(name)!r} where {due!r} was due")
             on_event(_flat(target, event))
@@ -123,6 +136,8 @@ def _flat(target: str, event: dict[str, Any]) -> dict[str, Any]:
         or (isinstance(value, str) and len(value) <= _MAX_WORD)
         for value in event.values()
     )
+    if event.get("name") in _HOST_S_OWN:
+        raise ProtocolMismatch(target, f"the agent sent the phase {event['name']!r}, which is not its own")
     if not flat or len(event) > _MAX_KEYS or any(len(key) > _MAX_WORD for key in event):
         raise ProtocolMismatch(target, f"the agent sent a {event['event']} event that is not small and flat")
     return event
@@ -133,6 +148,7 @@ def _ended(target: str, process: Process) -> DeviceError:
     status, said = process.finish()
     tail = f": {one_line(said[-500:])}" if said.strip() else ""
     if status in _KILLED:
-        return AgentFault(target, f"the agent was killed{tail}", mend="most often for want of memory")
-    how = f"with status {status}" if status >= 0 else "by a signal"
-    return AgentFault(target, f"the agent ended {how} before it had answered{tail}")
+        return AgentKilled(target, f"the agent was killed{tail}", mend="most often for want of memory")
+    if 0 <= status <= _SIGNALLED:
+        return AgentFault(target, f"the agent ended with status {status} before it had answered{tail}")
+    return AgentKilled(target, f"the agent was ended by a signal before it had answered{tail}")

@@ -21,11 +21,13 @@ class Errand:
 
     Attributes:
         label: what it is, for people.
+        origin: the work it is part of: all jobs of one origin can be called off together.
         wait_s: how long it waits for its turn when the device is held.
         is_tied: it ends with the connection; otherwise it goes on, and its result waits on the device.
     """
 
     label: str = ""
+    origin: str = ""
     wait_s: float = 1800.0
     is_tied: bool = False
 

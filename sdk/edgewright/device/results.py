@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from edgewright.errors import ProtocolMismatch
+from edgewright.untrusted import one_line
 from edgewright_agent.protocol import RunResult
 from edgewright_agent.protocol_pair import PairJob, PairLaunch, PairResult
+from edgewright_agent.protocol_spool import STATES, JobInfo
 
 from .agent_link import decoded
 
+#: More than any agent keeps.
+MAX_JOBS = 10_000
+
 _ROUNDS = frozenset({"ABBA", "BAAB"})
+_JOB_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+
+
+def checked_jobs(target: str, event: Mapping[str, Any]) -> tuple[JobInfo, ...]:
+    """The jobs in a ``jobs`` event.
+
+    Raises:
+        ProtocolMismatch: there are too many, or one has an id or a state that is none.
+    """
+    jobs = decoded(target, tuple[JobInfo, ...], event.get("jobs"), "jobs")
+    if len(jobs) > MAX_JOBS:
+        raise ProtocolMismatch(target, f"the device tells of {len(jobs)} jobs, more than any keeps")
+    for job in jobs:
+        if not _JOB_ID.fullmatch(job.job_id):
+            raise ProtocolMismatch(target, f"not the id of a job: {one_line(job.job_id, 80)!r}")
+        if job.state not in STATES:
+            raise ProtocolMismatch(target, f"not the state of a job: {one_line(job.state, 80)!r}")
+    return jobs
 
 
 def checked_result(target: str, event: Mapping[str, Any], job_id: str, output_bytes: int) -> RunResult:

@@ -71,9 +71,11 @@ def run_contest(
         on_trial: called after each look.
 
     Raises:
-        ConfigError, UnsupportedError, BuildError: a model cannot be had, or not for this device.
+        ConfigError, UnsupportedError, BuildError: a model cannot be had, or not for this device; or its
+            processor is emulated.
         DeviceError: the device cannot be reached. What a device fails at is in the trial.
     """
+    bench.check_times()
     job, files, artifacts = _job(contest, bench, settings)
     trial = Trial(artifacts)
     started = time.monotonic()

@@ -161,7 +161,8 @@ def launch_once(
     )
     launch.job_ids.append(job.job_id)
     cell = ready.cell
-    errand = Errand(f"{cell.workload} {cell.recipe} {cell.runtime}, launch {launch.number}", settings.wait_s)
+    label = f"{cell.workload} {cell.recipe} {cell.runtime}, launch {launch.number}"
+    errand = Errand(label, ready.key, settings.wait_s)
     result = run_metered(bench.device, job, files, on_event, bench.meter, errand)
     if result.scenario and result.scenario.batches and not any(b.latency_ns for b in result.scenario.batches):
         raise UnsupportedError("; ".join(dict.fromkeys(b.reason for b in result.scenario.batches)))

@@ -2,14 +2,16 @@
 
     [devices.kitchen-pi]
     profile = "raspberry-pi-5"            # a profile's name, or a .toml file beside this one
-    address = "pi@192.168.1.20"           # user@host, or a Host of ~/.ssh/config
+    address = "pi@192.168.1.20"           # user@host, a Host of ~/.ssh/config, or adb:SERIAL
     port = 22
     key = "keys/pi_ed25519"               # relative paths are relative to this file
     known_hosts = "known_hosts"
     python = "venv/bin/python"            # relative to the device's home directory
     workdir = ".cache/edgewright"
+    store_limit = "2GB"                   # for models and data on the device; the oldest in use go first
     tags = ["lab", "arm"]
 
+``[signing] key = "keys/models"`` names the private key that vouches for the models, see docs/signing.md.
 A device may have a power meter outside of it, ``[devices.NAME.meter]``: see :mod:`.meter_config`.
 The device ``local`` always exists: this machine, with the profile that fits it.
 """
@@ -21,7 +23,6 @@ import re
 import sys
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
-from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated
 
@@ -31,35 +32,23 @@ from pydantic.dataclasses import dataclass as schema
 from edgewright.config import STRICT, did_you_mean, load_toml, printable, user_path
 from edgewright.errors import ConfigError
 from edgewright.profiles import load_profiles, match_profile, profile_names
+from edgewright.transport.adb_address import AdbAddress
 
+from .address import SshAddress, adb_address, user_and_host
 from .meter_config import MeterConfig, MeterTable
 from .this_machine import this_machine
+
+__all__ = ["DEFAULT_WORKDIR", "LOCAL", "VARIABLE", "Inventory", "SshAddress", "Target", "load_inventory"]
 
 VARIABLE = "EDGEWRIGHT_FARM"
 LOCAL = "local"
 DEFAULT_WORKDIR = ".cache/edgewright"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_USER = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.+@\\$-]{0,254}")
-_HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_])?\.?")
+_SIZE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(kB|MB|GB|TB)")
+_UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SMALLEST_STORE_BYTES = 10**6
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-@dataclass(frozen=True)
-class SshAddress:
-    """Where a device is, as written; what is None is for ``~/.ssh/config`` to say.
-
-    Attributes:
-        host: a name, an IPv4 address, or an IPv6 address without brackets.
-        key: the private key's file.
-        known_hosts: the file of trusted host keys.
-    """
-
-    host: str
-    user: str | None = None
-    port: int | None = None
-    key: Path | None = None
-    known_hosts: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -68,28 +57,26 @@ class Target:
 
     Attributes:
         profile: what :func:`edgewright.profiles.load_profile` takes.
-        ssh: where it is; None for this machine.
+        link: where it is; None for this machine.
         python: the interpreter: a command, or a path relative to the device's home directory.
         workdir: the agent's folder, relative to the device's home directory unless absolute.
         meter: a power meter outside the device.
+        store_limit_bytes: what models and data may take there; 0 leaves it to the device.
     """
 
     name: str
     profile: str
-    ssh: SshAddress | None = None
+    link: SshAddress | AdbAddress | None = None
     python: str = "python3"
     workdir: str = DEFAULT_WORKDIR
     tags: tuple[str, ...] = ()
     meter: MeterConfig | None = None
+    store_limit_bytes: int = 0
 
     @property
     def address(self) -> str:
-        """``user@host:port`` as written, for people; ``this machine`` for the local device."""
-        if self.ssh is None:
-            return "this machine"
-        user = f"{self.ssh.user}@" if self.ssh.user else ""
-        host = f"[{self.ssh.host}]" if ":" in self.ssh.host else self.ssh.host
-        return user + host + (f":{self.ssh.port}" if self.ssh.port else "")
+        """``user@host:port`` or ``adb:SERIAL``, for people; ``this machine`` for the local device."""
+        return "this machine" if self.link is None else str(self.link)
 
 
 @dataclass(frozen=True)
@@ -99,11 +86,13 @@ class Inventory:
     Attributes:
         path: the farm file that was read, if any.
         local_reason: why there is no ``local`` device, when this machine fits no profile.
+        signing_key: the private key that the file names in ``[signing]``.
     """
 
     path: Path | None
     targets: tuple[Target, ...]
     local_reason: str = ""
+    signing_key: Path | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -136,8 +125,16 @@ class _Device:
     known_hosts: str | None = None
     python: str | None = None
     workdir: str | None = None
+    store_limit: str | None = None
     tags: tuple[Annotated[str, Field(pattern=f"^{_NAME.pattern}$")], ...] = ()
     meter: MeterTable | None = None
+
+
+@schema(frozen=True, config=STRICT)
+class _Signing:
+    """``[signing]`` as written."""
+
+    key: str
 
 
 @schema(frozen=True, config=STRICT)
@@ -145,6 +142,7 @@ class _Farm:
     """``farm.toml`` as written."""
 
     devices: dict[str, _Device] = dataclass_field(default_factory=dict)
+    signing: _Signing | None = None
 
 
 def load_inventory(path: Path | None = None) -> Inventory:
@@ -156,7 +154,11 @@ def load_inventory(path: Path | None = None) -> Inventory:
     path = path or _found()
     if path is None:
         return _inventory(None, {})
-    return _inventory(path, load_toml(path, _Farm).devices)
+    farm = load_toml(path, _Farm)
+    inventory = _inventory(path, farm.devices)
+    if farm.signing is None:
+        return inventory
+    return replace(inventory, signing_key=path.parent / user_path(farm.signing.key, f"{path}: signing.key"))
 
 
 def _inventory(path: Path | None, devices: dict[str, _Device]) -> Inventory:
@@ -206,14 +208,26 @@ class _Entry:
     def remote(self, known: tuple[str, ...]) -> Target:
         if self.device.address is None:
             raise self.wrong("", "missing key 'address'", 'write address = "user@host"')
-        user, host = self._user_and_host(self.device.address)
-        ssh = SshAddress(host, user, self.device.port, self._path("key"), self._path("known_hosts"))
         python = self._word("python", self.device.python or "python3").removeprefix("~/")
         if python.startswith("~"):
             raise self.wrong("python", f"another user's home directory: {python!r}", "write the whole path")
         workdir = self._workdir(self.device.workdir or DEFAULT_WORKDIR)
-        meter = self._meter()
-        return Target(self.name, self.profile(known), ssh, python, workdir, self.device.tags, meter)
+        link = self._link(self.device.address)
+        target = Target(self.name, self.profile(known), link, python, workdir, self.device.tags)
+        return replace(target, meter=self._meter(), store_limit_bytes=self._store_limit())
+
+    def _link(self, address: str) -> SshAddress | AdbAddress:
+        def wrong(message: str, mend: str) -> ConfigError:
+            return self.wrong("address", message, mend)
+
+        adb = adb_address(address, wrong)
+        if adb is None:
+            user, host = user_and_host(address, wrong)
+            return SshAddress(host, user, self.device.port, self._path("key"), self._path("known_hosts"))
+        for key in ("port", "key", "known_hosts"):
+            if getattr(self.device, key) is not None:
+                raise self.wrong(key, f"{adb} is not reached over SSH", f"leave {key} out")
+        return adb
 
     def local(self, profile: str) -> Target:
         for key in ("address", "port", "key", "known_hosts"):
@@ -225,7 +239,8 @@ class _Entry:
         if "/" in python:
             python = str(self._beside("python", python))
         workdir = self._workdir(self.device.workdir or DEFAULT_WORKDIR)
-        return Target(self.name, profile, None, python, workdir, self.device.tags, self._meter())
+        target = Target(self.name, profile, None, python, workdir, self.device.tags)
+        return replace(target, meter=self._meter(), store_limit_bytes=self._store_limit())
 
     def profile(self, known: tuple[str, ...]) -> str:
         """The profile's name when it exists, or its file's path made absolute."""
@@ -241,28 +256,16 @@ class _Entry:
             raise self.wrong("profile", f"unknown profile {profile!r}", did_you_mean(profile, known))
         return profile
 
-    def _user_and_host(self, address: str) -> tuple[str | None, str]:
-        user, at, host = address.rpartition("@")
-        if at and not _USER.fullmatch(user):
-            raise self.wrong("address", f"not a user name: {user!r}", 'write address = "user@host"')
-        bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-        if ":" in bare:
-            return user or None, self._ipv6(bare)
-        if bare != host or not _HOST.fullmatch(host):
-            raise self.wrong(
-                "address", f"not a host name or address: {host!r}", 'write address = "user@host"'
-            )
-        return user or None, host
-
-    def _ipv6(self, host: str) -> str:
-        try:
-            scope = IPv6Address(host).scope_id or ""
-        except ValueError:
-            mend = "a port is a key of its own: port = 22" if host.count(":") == 1 or "]:" in host else ""
-            raise self.wrong("address", f"not an IPv6 address: {host!r}", mend) from None
-        if scope and not _HOST.fullmatch(scope):
-            raise self.wrong("address", f"not an interface name: {scope!r}")
-        return host
+    def _store_limit(self) -> int:
+        """In bytes; 0 when there is none."""
+        text = self.device.store_limit
+        if text is None:
+            return 0
+        match = _SIZE.fullmatch(text)
+        size = int(float(match[1]) * _UNITS[match[2]]) if match else 0
+        if size < _SMALLEST_STORE_BYTES:
+            raise self.wrong("store_limit", f"not a size of 1MB or more: {text!r}", 'write "2GB" or "500MB"')
+        return size
 
     def _meter(self) -> MeterConfig | None:
         """The meter; a program of this host that is written as a path is beside the farm file."""

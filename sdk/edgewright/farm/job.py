@@ -10,8 +10,11 @@ from pathlib import Path
 
 from edgewright.artifact import Artifact, sha256_file
 from edgewright.device import Device
-from edgewright.errors import ConfigError
+from edgewright.errors import ConfigError, UnsupportedError
+from edgewright.manifest import vouched
 from edgewright.profile import DeviceProfile
+from edgewright.signing import Signer
+from edgewright.untrusted import one_line
 from edgewright_agent import protocol as wire
 
 from .effort import Effort
@@ -26,7 +29,8 @@ class Settings:
 
     ``asked`` names providers; without any, each profile's order is tried. ``effort`` is the preset as
     ``driving`` needs it, see :meth:`~edgewright.farm.scenario.Driving.effort`. ``wait_s`` is how long a
-    launch waits for a device that somebody else holds.
+    launch waits for a device that somebody else holds, ``memory_bytes`` what its process may take at most,
+    0 for any. ``signer`` vouches for every model that is sent.
     """
 
     effort: Effort
@@ -34,8 +38,11 @@ class Settings:
     evaluate_on_device: bool = True
     timeout_s: float = 1800.0
     wait_s: float = 1800.0
+    memory_bytes: int = 0
     asked: Asked = field(default_factory=Asked)
     driving: Driving = field(default_factory=Driving)
+    conditions: wire.Conditions = field(default_factory=wire.Conditions)
+    signer: Signer | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,19 @@ class Bench:
     profile: DeviceProfile
     facts: wire.Device
     meter: FoundMeter | None = None
+
+    def check_times(self) -> None:
+        """Refuse what is about nothing but times where they say nothing.
+
+        Raises:
+            UnsupportedError: the device's processor is emulated.
+        """
+        if self.facts.emulation:
+            raise UnsupportedError(
+                f"{self.device.target.name}: its processor is emulated, so its times say nothing about a board: "
+                f"{one_line(self.facts.emulation)}",
+                mend="use the device itself; run and bench still check what a model computes there",
+            )
 
 
 @dataclass(frozen=True)
@@ -91,9 +111,12 @@ def make_job(
         )
 
     def model(made: Artifact) -> wire.Model:
-        return wire.Model(
-            tuple(refer(path, path.name) for path in (made.path, *made.extra_files)), made.format
-        )
+        refs = tuple(refer(path, path.name) for path in (made.path, *made.extra_files))
+        vouch = vouched(made, refs, settings.signer)
+        if made.coded is None:
+            return wire.Model(refs, made.format, vouch)
+        del files[refs[0].sha256]
+        return wire.Model(refs, made.format, vouch, refer(made.coded, made.coded.name))
 
     def execution(runtime: str) -> wire.Execution:
         return settings.asked.execution(runtime, bench.profile, threads_of(settings, bench))
@@ -106,11 +129,12 @@ def make_job(
         data=data(artifact, evaluate=evaluate),
         scenario=driving.scenario(effort, int(_digest(name), 16)),
         energy=driving.energy(effort.energy(bench.profile.power.sensors)),
-        limits=wire.Limits(timeout_s=settings.timeout_s + driving.seconds(effort)),
+        limits=wire.Limits(settings.timeout_s + driving.seconds(effort), settings.memory_bytes),
         companions=tuple(
             wire.Companion(model(s.artifact), execution(s.runtime), data(s.artifact, evaluate=False), s.batch)
             for s in seconds
         ),
+        conditions=settings.conditions,
     )
     return replace(job, job_id=_digest(f"{name} {json.dumps(wire.encode(job), sort_keys=True)}")), files
 

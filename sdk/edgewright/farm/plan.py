@@ -11,7 +11,9 @@ from pydantic.dataclasses import dataclass
 
 from edgewright.config import STRICT, load_toml
 from edgewright.errors import ConfigError
+from edgewright_agent.protocol import Conditions
 
+from .conditions import conditions_from
 from .scenario import OPTIONS, Driving
 from .subject import open_beside
 
@@ -29,6 +31,7 @@ class Plan:
         scenario: how the models are driven; ``rate``, ``deadline_ms``, ``minutes``, ``batch``, ``streams``
             and ``also`` are its options, as on the command line. Models of ``also`` are relative to the
             plan's own folder.
+        set_governor, power_mode, cool_to: what is set on the devices for the run, see docs/conditions.md.
     """
 
     name: str
@@ -46,6 +49,9 @@ class Plan:
     batch: tuple[int, ...] = ()
     streams: int | None = None
     also: tuple[str, ...] = ()
+    set_governor: str | None = None
+    power_mode: str | None = None
+    cool_to: str | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -88,3 +94,12 @@ def driving_of(plan: Plan, cache: Path) -> Driving:
     """
     options = {name: getattr(plan, name) for name in OPTIONS}
     return Driving.parse(plan.scenario, options, partial(open_beside, cache=cache), "plan.{}".format)
+
+
+def conditions_of(plan: Plan) -> Conditions:
+    """What the plan wants set on the devices.
+
+    Raises:
+        ConfigError: one line that names the key.
+    """
+    return conditions_from(plan.set_governor, plan.power_mode, plan.cool_to, "plan.{}".format)

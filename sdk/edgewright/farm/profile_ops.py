@@ -52,6 +52,7 @@ def profile_models(
     Raises:
         UnsupportedError, BuildError, DeviceError: the first thing that kept a model from being profiled.
     """
+    bench.check_times()
     built: list[tuple[Model, str, Artifact]] = []
     for model in models:
         on_model(f"building {model.label}")

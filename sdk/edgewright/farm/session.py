@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edgewright.device import Device
-from edgewright.errors import DeviceError, EdgewrightError, TransientDeviceError
+from edgewright.errors import DeviceError, EdgewrightError
 from edgewright.profiles import load_profile
 from edgewright.recipe import Recipe
-from edgewright.row import Cell, Row
+from edgewright.row import Cell, Failed, Row
 from edgewright.store import Store
 
 from .execute import Task, row_without_device
-from .group import Watcher, run_group
+from .group import Ended, Watcher, run_group
 from .inventory import Target
 from .job import Bench, Settings
 from .metered import find_meter
@@ -57,26 +57,41 @@ class Work:
             ]
 
 
-def run_work(work: Work, settings: Settings, store: Store, run_id: str, watcher: Watcher) -> list[Row]:
+@dataclass(frozen=True)
+class Run:
+    """The run that work is done for.
+
+    Attributes:
+        is_resumed: a process began it that died, and may have left jobs on the devices.
+        given_up: an earlier run of the same work that nobody goes on with.
+    """
+
+    run_id: str
+    is_resumed: bool = False
+    given_up: str = ""
+
+
+def run_work(work: Work, settings: Settings, store: Store, run: Run, watcher: Watcher) -> list[Row]:
     """Measure everything; rows are stored as soon as they are known.
 
     Cells whose row the run has already, because it was begun by a process that died, are not measured again.
-    A device that cannot be opened gives every one of its cells a row with the reason.
+    A device that cannot be opened gives every one of its cells a row with the reason. Nothing of the run
+    stays on a device that can be reached, also when it is interrupted.
     """
-    rows = dict(store.rows_by_key(run_id))
+    rows = dict(store.rows_by_key(run.run_id))
 
     def keep(key: str, row: Row) -> None:
-        store.add_row(run_id, row, key)
+        store.add_row(run.run_id, row, key)
         rows[key] = row
         watcher.row(row)
 
     for target in work.targets:
         groups = [
             left
-            for group in work.groups(target, run_id)
+            for group in work.groups(target, run.run_id)
             if (left := [task for task in group if task.key not in rows])
         ]
-        if not groups:
+        if not groups and not run.is_resumed:
             continue
         watcher.expect(sum(map(len, groups)))
         try:
@@ -86,19 +101,52 @@ def run_work(work: Work, settings: Settings, store: Store, run_id: str, watcher:
                 keep(task.key, row_without_device(task.cell, error, settings))
                 watcher.done()
             continue
-        with bench.device:
+        with bench.device, _tidied(bench.device, run, watcher):
             for group in groups:
                 for ended in run_group(group, bench, settings, watcher):
                     keep(ended.key, ended.row)
-                    _forget(bench.device, ended.job_ids)
+                    _forget(bench.device, ended, watcher)
     return list(rows.values())
 
 
-def _forget(device: Device, job_ids: Sequence[str]) -> None:
-    """Let the device forget jobs whose row is stored; a device that is gone keeps them, as it should."""
-    if job_ids:
-        with suppress(TransientDeviceError):
-            device.acknowledge(*job_ids)
+@contextmanager
+def _tidied(device: Device, run: Run, watcher: Watcher) -> Iterator[None]:
+    """Leave no job of this run behind, nor of the one that was given up for it."""
+    if run.given_up:
+        _call_off(device, run.given_up, watcher)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if device.is_open:
+            _call_off(device, run.run_id, watcher)
+        raise
+    if run.is_resumed:
+        _call_off(device, run.run_id, watcher)
+
+
+def _call_off(device: Device, run_id: str, watcher: Watcher) -> None:
+    try:
+        device.call_off(origin=f"{run_id}/")
+    except DeviceError as error:
+        watcher.event(_left(error))
+
+
+def _forget(device: Device, ended: Ended, watcher: Watcher) -> None:
+    """Let the device forget the jobs of a row that is stored; one that failed may still be running."""
+    if not ended.job_ids:
+        return
+    try:
+        if isinstance(ended.row.outcome, Failed):
+            device.call_off(*ended.job_ids)
+        else:
+            device.acknowledge(*ended.job_ids)
+    except DeviceError as error:
+        watcher.event(_left(error))
+
+
+def _left(error: DeviceError) -> dict[str, str]:
+    """Jobs stay on the device, since it could not be asked to forget them."""
+    return {"event": "phase", "name": "left", "why": str(error)}
 
 
 def open_bench(target: Target) -> Bench:

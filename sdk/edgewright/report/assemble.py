@@ -18,6 +18,7 @@ from edgewright_agent.protocol import Device, Environment, RunResult, SessionInf
 from . import document as doc
 from .combine import combine_energy, combine_memory, combine_parity
 from .headline import headlines
+from .held import held
 from .kernel import best_ns, waited
 from .scenario_document import Scenario
 from .scenarios import WITHOUT_ENERGY, scenario_of
@@ -119,13 +120,15 @@ def _measured(row: StoredRow, outcome: Measured, samples: int | None) -> dict[st
         energy_reason = f"energy is not measured in scenario {row.scenario}"
     parity, parity_reason = combine_parity(launches)
     session = launches[0].session if launches else None
-    notes = dict.fromkeys(clean(note) for launch in launches for note in launch.session.notes)
+    said = (note for launch in launches for note in launch.session.notes)
+    notes = dict.fromkeys(map(clean, (*said, *held(launches))))
     return {
         "outcome": "measured",
         "reason": None,
         "error_code": None,
         "retryable": None,
         "verdict": doc.Judgement(status=found.status, evidence=[clean(s) for s in found.evidence]),
+        "emulated": found.status == "emulated",
         **_placement(session),
         "runtime_version": clean(session.version) if session else None,
         "threads": session.threads if session else None,

@@ -26,7 +26,7 @@ ERROR = 0.01
 LAUNCHES_NEEDED = 5
 _RESAMPLES = 10_000
 #: Verdicts that do not forbid a comparison but are to be known when one is read.
-_REMARKABLE = ("emulated", "too short", "perturbed", "noisy")
+_REMARKABLE = ("too short", "perturbed", "noisy")
 
 
 @dataclass(frozen=True)

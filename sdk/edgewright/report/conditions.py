@@ -17,7 +17,7 @@ START_TEMPERATURE = 10.0
 #: A reference kernel this much slower before one row than before the other tells of a slower device.
 KERNEL = 0.10
 #: Verdicts whose latencies are not those of the cell.
-UNFIT = ("throttled", "undervolted", "fell back")
+UNFIT = ("emulated", "throttled", "undervolted", "fell back")
 
 
 @dataclass(frozen=True)

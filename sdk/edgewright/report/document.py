@@ -202,7 +202,8 @@ class Row(_Model):
     """One cell of the plan and what became of it.
 
     ``provider`` executed the most nodes of the first launch, ``provider_nodes`` all of them;
-    ``provider_nodes_method`` says how they were counted, or why they were not.
+    ``provider_nodes_method`` says how they were counted, or why they were not. ``emulated`` says whether it ran
+    under emulation, so that its times are nobody's; null when it did not run.
     """
 
     workload: str
@@ -224,6 +225,7 @@ class Row(_Model):
     error_code: str | None
     retryable: bool | None
     verdict: Judgement | None
+    emulated: bool | None = None
     latency_ms: Latency | None
     latency_reason: str | None
     phases_ms: Phases | None

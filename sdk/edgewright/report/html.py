@@ -107,7 +107,8 @@ def _section(
         for v in here
         if (v.row.recipe, v.row.runtime) == chosen and v.status == "valid" and not v.p50.missing
     ]
-    quality, bars = scatter(here, palette), memory(here)
+    real = [v for v in here if not v.row.emulated]
+    quality, bars = scatter(real, palette), memory(real)
     if quality and bars:
         side_by_side = (quality["layout"], bars["layout"])
         height = max(layout["height"] for layout in side_by_side)
@@ -116,14 +117,16 @@ def _section(
     figures = (
         ("quality", "Quality against latency", _QUALITY_CAPTION, quality),
         ("memory", "Memory", _MEMORY_CAPTION, bars),
-        ("latency", "Latency distributions", _latency_caption(here), distributions(here, palette)),
-        *_scenario_charts(here, palette),
+        ("latency", "Latency distributions", _latency_caption(real), distributions(real, palette)),
+        *_scenario_charts(real, palette),
     )
     reasons = {
         "quality": "Quality against latency is not drawn: no row has both figures.",
         "memory": "Memory is not drawn: no row has a figure.",
         "latency": "Latency distributions are not drawn: no row was timed.",
     }
+    if here and not real:
+        reasons = dict.fromkeys(reasons, "Nothing is drawn: every row ran under emulation.")
     return Section(
         id=f"s{number}",
         headline=headline,
@@ -132,7 +135,11 @@ def _section(
         charts=[
             Chart(f"s{number}-{kind}", title, text, f) for kind, title, text, f in figures if f is not None
         ],
-        absent=[reasons[kind] for kind, _, _, figure in figures if figure is None and kind in reasons],
+        absent=list(
+            dict.fromkeys(
+                reasons[kind] for kind, _, _, figure in figures if figure is None and kind in reasons
+            )
+        ),
     )
 
 

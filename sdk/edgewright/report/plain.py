@@ -31,6 +31,7 @@ _COLUMNS = (
     "error_code",
     "verdict.status",
     "verdict.evidence",
+    "emulated",
     *(f"latency_ms.{name}" for name in ("p50", "p90", "p95", "p99", "mean", "min", "max", "count")),
     "latency_ms.interval.low",
     "latency_ms.interval.high",

@@ -105,7 +105,9 @@ def _decide(findings: Sequence[Finding]) -> Verdict:
 
 
 def _emulated(device: Device) -> Iterator[Finding]:
-    if _EMULATORS.search(device.cpu_model):
+    if device.emulation:
+        yield Finding("emulated", f"its times are not a board's: {device.emulation}")
+    elif _EMULATORS.search(device.cpu_model):
         yield Finding(
             "emulated", f"the processor calls itself {device.cpu_model!r}: its times are not a board's"
         )

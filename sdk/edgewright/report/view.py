@@ -55,18 +55,20 @@ class RowView:
     def scenario(self) -> str:
         """What the scenario showed or why that is not known; empty for a single stream."""
         found = self.row.scenario
+        if self.row.emulated and found and (found.headline or found.reason):
+            return EMULATED.why
         return (found.headline or found.reason or "") if found else ""
 
     @property
     def scenario_remarks(self) -> Sequence[str]:
         """The same in detail."""
-        return self.row.scenario.remarks if self.row.scenario else []
+        return self.row.scenario.remarks if self.row.scenario and not self.row.emulated else []
 
     @property
     def memory_parts(self) -> Sequence[tuple[str, str]]:
         """The model's own memory and what else was counted: a name, and the figure or why there is none."""
         found = self.row.memory_bytes
-        if found is None:
+        if found is None or self.row.emulated:
             return []
         own = [(name, size(value)) for name, value in (
             ("model's memory, loaded", found.model_loaded), ("model's memory, peak", found.model_peak)
@@ -89,6 +91,10 @@ class RowView:
         return f"{name} {shares[0].share:.0%} of nodes" if len(shares) > 1 else name
 
 
+#: In place of every figure that depends on the speed of an emulated processor.
+EMULATED = Value(DASH, "it ran under emulation: the figure would say nothing about a board")
+
+
 def views(rows: Sequence[Row]) -> list[RowView]:
     """A view of every row, in the same order."""
     return [
@@ -108,6 +114,8 @@ def views(rows: Sequence[Row]) -> list[RowView]:
 
 
 def _percentile(row: Row, name: str) -> Value:
+    if row.emulated:
+        return EMULATED
     latency = row.latency_ms
     if latency is None:
         return Value(DASH, row.latency_reason or "")
@@ -124,6 +132,8 @@ def _percentile(row: Row, name: str) -> Value:
 
 
 def _speedup(row: Row, rows: Sequence[Row]) -> Value:
+    if row.emulated:
+        return EMULATED
     base = baseline_of(row, rows)
     if row.recipe == BASELINE_RECIPE:
         return Value(DASH, "this is the row that others are compared with")
@@ -165,6 +175,8 @@ def _file_size(row: Row) -> Value:
 
 
 def _memory(row: Row) -> Value:
+    if row.emulated:
+        return EMULATED
     memory = row.memory_bytes
     if memory is None:
         return Value(
@@ -179,6 +191,8 @@ def _memory(row: Row) -> Value:
 
 
 def _energy(row: Row) -> Value:
+    if row.emulated:
+        return EMULATED
     energy = row.energy_mj
     if energy is None:
         return Value(DASH, row.energy_reason or "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -43,17 +43,20 @@ class Process(Protocol):
 class Transport(Protocol):
     """A connection to one device. Every call is bounded in time and raises only DeviceError."""
 
-    def start(self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float) -> Process:
-        """Start a command in the home directory; every word is quoted, so none is ever read by a shell."""
+    def start(
+        self, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] = b"", timeout_s: float
+    ) -> Process:
+        """Start a command in the home directory; every word is quoted, so none is ever read by a shell.
 
-    def put(
-        self, local: Path, remote: str, progress: Progress | None = None, *, resume: bool = False
-    ) -> None:
+        Args:
+            stdin: its standard input. Pieces are taken one by one in a thread of their own while the output
+                is read; taking them must not raise, and must end after :meth:`Process.close`.
+        """
+
+    def put(self, local: Path, remote: str, progress: Progress | None = None) -> None:
         """Copy a file to an absolute path on the device, making its folder.
 
-        It arrives as ``remote + ".part"`` and is renamed when whole. With ``resume`` it is written
-        straight to ``remote``, going on after the bytes that are already there: the caller must verify
-        the result.
+        It arrives as ``remote + ".part"`` and is renamed when whole.
 
         Raises:
             DiskFull: nothing of the file is left behind then.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import selectors
@@ -9,12 +10,15 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 from edgewright.errors import DeviceTimeout, DiskFull, ProtocolMismatch, StableDeviceError
 
 from . import Progress
+from .feeding import feed
 from .streams import Tail, size_of, split_lines, write_file
 
 _PIECE_BYTES = 1 << 18
@@ -96,8 +100,15 @@ class LocalTransport:
     def __init__(self, target: str) -> None:
         self._target = target
 
-    def start(self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float) -> LocalProcess:
+    def start(
+        self, argv: Sequence[str], *, stdin: bytes | Iterable[bytes] = b"", timeout_s: float
+    ) -> LocalProcess:
         """Start a command in the home directory."""
+        if not isinstance(stdin, bytes):
+            popen = self._popen(list(argv), subprocess.PIPE)
+            assert popen.stdin
+            feed(stdin, partial(_send, popen.stdin), partial(_end_input, popen.stdin))
+            return LocalProcess(self._target, popen, timeout_s)
         with tempfile.TemporaryFile() as words:
             words.write(stdin)
             words.seek(0)
@@ -112,18 +123,15 @@ class LocalTransport:
             status = "127" if error.errno == errno.ENOENT else "126"
             return _spawn(["sh", "-c", 'printf "%s\\n" "$1" >&2; exit "$2"', "sh", said, status], stdin)
 
-    def put(
-        self, local: Path, remote: str, progress: Progress | None = None, *, resume: bool = False
-    ) -> None:
+    def put(self, local: Path, remote: str, progress: Progress | None = None) -> None:
         """Copy a file to an absolute path, making its folder."""
         size = size_of(local)
         final = Path(remote)
-        part = final if resume else Path(f"{remote}.part")
+        part = Path(f"{remote}.part")
         try:
             final.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _copy(local, part, size, progress, resume)
-            if not resume:
-                part.replace(final)
+            _copy(local, part, size, progress)
+            part.replace(final)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 part.unlink(missing_ok=True)
@@ -164,12 +172,25 @@ def _spawn(argv: list[str], stdin: int) -> subprocess.Popen[bytes]:
     )
 
 
-def _copy(local: Path, part: Path, size: int, progress: Progress | None, resume: bool) -> None:
-    done = part.stat().st_size if resume and part.exists() else 0
-    if done > size:
-        done = 0
-    with local.open("rb") as source, part.open("ab" if done else "wb") as sink:
-        source.seek(done)
+def _send(stream: IO[bytes], data: bytes) -> bool:
+    """Write it all; False when the command does not take any more."""
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[stream.write(view) :]
+    except BrokenPipeError:
+        return False
+    return True
+
+
+def _end_input(stream: IO[bytes]) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        stream.close()
+
+
+def _copy(local: Path, part: Path, size: int, progress: Progress | None) -> None:
+    done = 0
+    with local.open("rb") as source, part.open("wb") as sink:
         while piece := source.read(_PIECE_BYTES):
             sink.write(piece)
             done += len(piece)

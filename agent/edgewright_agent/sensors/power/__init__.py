@@ -2,6 +2,7 @@
 
 from typing import Callable, Dict, Optional, Sequence, Tuple
 
+from .android_battery import AndroidBattery
 from .ina2xx import Ina2xx
 from .ina3221 import JetsonIna3221
 from .power_supply import PowerSupply
@@ -18,6 +19,7 @@ POWER_SENSORS: Dict[str, Callable[[str, str], PowerSensor]] = {
     "jetson-ina3221": JetsonIna3221,
     "rapl": Rapl,
     "power-supply": PowerSupply,
+    "android-battery": AndroidBattery,
     "ina2xx": Ina2xx,
 }
 

@@ -5,12 +5,10 @@ the current differs, and some give milliampere where microampere are due.
 """
 
 import os
-from typing import Dict, List, Tuple
+from typing import List, Tuple
 
 from ..sysfs import DeniedError, SensorError, find, int_or_none, is_closed, read_int, read_text, text_or_empty
-
-#: A device that computes draws more than 10 mA: a smaller figure is in milliampere.
-_LEAST_MICROAMPERE = 10_000
+from .gauge import Gauges, not_zero
 
 
 class PowerSupply:
@@ -35,7 +33,7 @@ class PowerSupply:
             and text_or_empty(os.path.join(supply, "scope")) != "Device"
             and int_or_none(os.path.join(supply, "present")) != 0
         ]
-        self._milliampere: Dict[str, bool] = {}
+        self._gauges = Gauges()
 
     @property
     def rails(self) -> Tuple[str, ...]:
@@ -45,13 +43,8 @@ class PowerSupply:
     @property
     def rule(self) -> str:
         """What is read, with the unit where it had to be inferred."""
-        guessed = [os.path.basename(battery) for battery, is_ma in self._milliampere.items() if is_ma]
         text = "power_now or current_now x voltage_now of the discharging battery; direction from its status"
-        if guessed:
-            text += (
-                f"; {', '.join(guessed)}: current_now taken as mA, its magnitude being under 10000 (inferred)"
-            )
-        return text
+        return text + self._gauges.rule
 
     def available(self) -> str:
         """No battery, no access, or not discharging."""
@@ -81,18 +74,8 @@ class PowerSupply:
     def _microwatt(self, battery: str) -> int:
         direct = os.path.join(battery, "power_now")
         if os.path.exists(direct):
-            return self._not_zero(direct, abs(read_int(direct)))
-        name = os.path.join(battery, "current_now")
-        current = self._not_zero(name, abs(read_int(name)))
-        is_small = current < _LEAST_MICROAMPERE
-        is_milliampere = self._milliampere.setdefault(battery, is_small)
-        if is_milliampere and not is_small:
-            raise SensorError(f"{name} went from under 10000 to {current}: its unit cannot be told")
-        microampere = current * 1000 if is_milliampere else current
+            return not_zero(direct, abs(read_int(direct)))
+        file = os.path.join(battery, "current_now")
+        name = f"{os.path.basename(battery)}: current_now"
+        microampere = self._gauges.microampere(name, file, read_int(file))
         return microampere * read_int(os.path.join(battery, "voltage_now")) // 1_000_000
-
-    @staticmethod
-    def _not_zero(name: str, value: int) -> int:
-        if value == 0:
-            raise SensorError(f"{name} is 0 while the battery discharges: this gauge does not measure")
-        return value

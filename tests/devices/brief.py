@@ -1,0 +1,91 @@
+"""A host whose measurements are brief: what emulated devices compute counts, not how fast they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .command_line import Answer
+from .hosts import Running
+from .rootfs import STAND_INS
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT_S = 600.0
+
+_MAIN = """
+import dataclasses
+from edgewright.farm.effort import EFFORTS, Effort
+scenario = Effort.scenario
+Effort.scenario = lambda effort: dataclasses.replace(scenario(effort), warmup_duration_ns=0)
+brief = dict(launches=1, min_count=4, idle_s=0.01, energy_s=0.01, repeats=0)
+EFFORTS["rapid"] = dataclasses.replace(EFFORTS["rapid"], min_duration_s={seconds}, **brief)
+from edgewright.cli.main import main
+main()
+"""
+
+_PLAN = """
+[plan]
+name = "emulated"
+workloads = ["{root}/examples/digits.py:workload"]
+recipes = {recipes}
+runtimes = {runtimes}
+devices = ["{device}"]
+preset = "rapid"
+threads = 1
+"""
+
+
+class BriefHost:
+    """One host with a home and a store of its own, and the wheels of Arm in place of a package index.
+
+    Args:
+        folder: its own.
+        before: words to put before each command, for a host in another network.
+    """
+
+    def __init__(self, folder: Path, before: Sequence[str] = ()) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self._before = tuple(before)
+        own = ("EDGEWRIGHT_", "XDG_", "SSH_", "PIP_")
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(own)},
+            "HOME": str(folder / "home"),
+            "EDGEWRIGHT_STORE": str(folder / "store.sqlite"),
+            "EDGEWRIGHT_CACHE": str(ROOT / "build/test-cache/edgewright"),
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(STAND_INS / "wheels"),
+        }
+        self.running: list[Running] = []
+
+    def start(self, *words: str, seconds: float = 0.1) -> Running:
+        """Start a command whose launches are timed for so long."""
+        command = [*self._before, sys.executable, "-c", _MAIN.format(seconds=seconds), *words]
+        self.running.append(Running(command, self.folder, self.environment))
+        return self.running[-1]
+
+    def __call__(self, *words: str) -> Answer:
+        """Run a command to its end."""
+        return self.start(*words).end(LIMIT_S)
+
+    def plan(self, device: str, recipes: Sequence[str], runtimes: Sequence[str]) -> str:
+        """Write a plan of the digits example; its name."""
+        told = _PLAN.format(
+            root=ROOT, device=device, recipes=json.dumps(list(recipes)), runtimes=json.dumps(list(runtimes))
+        )
+        (self.folder / "plan.toml").write_text(told)
+        return "plan.toml"
+
+    def report(self, name: str = "report.json") -> Any:
+        """One that a command wrote."""
+        return json.loads((self.folder / name).read_text())
+
+    def stop(self) -> None:
+        """End what still runs."""
+        for running in self.running:
+            if running.process.poll() is None:
+                running.kill()
