@@ -1,5 +1,6 @@
 # make setup   .venv with the edgewright command and everything below needs
 # make demo    the main job on this machine: build/demo/report.json and report.html
+# make device-farm  four stand-ins for devices to try it with, until Ctrl-C
 # make test    all tests
 # make check   format, lint, types
 
@@ -8,9 +9,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 ENVS := build/envs
 DEMO := build/demo
+STAND_INS := build/stand-ins
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo test check clean
+.PHONY: setup demo device-farm environments test check clean
 
 setup: $(VENV)/.ready
 
@@ -41,15 +43,29 @@ demo: setup
 	$(BIN)/edgewright run examples/demo.toml --store $(DEMO)/store.sqlite \
 	  --json $(DEMO)/report.json --html $(DEMO)/report.html
 
-# Whatever takes times runs alone, after the rest.
-test: setup $(DEVICE_ENVS) $(ENVS)/.pythons $(ENVS)/.system check
-	$(BIN)/pytest -n auto -m 'not alone'
+# What the emulated devices are made of; docs/devices/stand-ins.md.
+$(STAND_INS)/.ready: tests/devices/rootfs.py | setup $(ENVS)/.system
+	rm -rf $(STAND_INS)
+	timeout 1200 $(BIN)/python -m tests.devices.rootfs $(STAND_INS)
+
+device-farm: setup $(ENVS)/.system $(STAND_INS)/.ready $(ENVS)/onnxruntime/.ready
+	$(BIN)/python -m tools.device_farm build/device-farm
+
+environments: setup $(DEVICE_ENVS) $(ENVS)/.pythons $(ENVS)/.system
+
+# The environments are mostly waited for, so they are made side by side. Emulators take a processor each: they run
+# after the many tests and before those that take times, which run alone.
+test:
+	$(MAKE) -j4 environments
+	$(MAKE) $(STAND_INS)/.ready check
+	$(BIN)/pytest -n auto --dist worksteal -m 'not alone and not arch and not system'
+	$(BIN)/pytest -n 2 --dist loadfile -m 'arch or system'
 	$(BIN)/pytest -m alone
 
 check: setup
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
-	$(BIN)/mypy sdk agent tests examples benchmarks
+	$(BIN)/mypy sdk agent tests tools examples benchmarks
 
 clean:
 	rm -rf build .venv

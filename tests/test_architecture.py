@@ -253,7 +253,19 @@ def test_help_imports_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["ab", "bench", "build", "compare", "device", "keys", "profile-ops", "profiles", "report", "run", "verify"],
+    [
+        "ab",
+        "bench",
+        "build",
+        "compare",
+        "device",
+        "keys",
+        "profile-ops",
+        "profiles",
+        "report",
+        "run",
+        "verify",
+    ],
 )
 def test_a_command_s_help_imports_nothing_heavy(command: str) -> None:
     code = f"sys.argv = ['edgewright', '{command}', '--help']; from edgewright.cli.main import main; main()"

@@ -56,7 +56,9 @@ def test_a_bare_board_computes_what_the_host_does(machine: str, lab: Lab, host: 
     (device,) = report["devices"]
     assert (device["board"], device["machine"]) == (BOARDS[machine], machine)
     assert [headline["recipe"] for headline in report["headlines"]] == [None]
-    assert "ran under emulation" in ran.out and "faster" not in ran.out + (host.folder / "report.md").read_text()
+    assert (
+        "ran under emulation" in ran.out and "faster" not in ran.out + (host.folder / "report.md").read_text()
+    )
 
     cleaned = host("device", "clean", "board")
     assert cleaned.code == 0, cleaned

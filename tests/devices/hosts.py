@@ -184,14 +184,11 @@ class Board:
     def plug_in(cls, lab: Lab, folder: Path, name: str = "board", disk: str = "64m") -> Board:
         """A new one with a Python that has a runtime."""
         require(PYTHON.exists(), f"{PYTHON} is missing: make test sets it up")
-        node = lab.add(disk=disk)
         place = folder / f"{name}-witness"
         place.mkdir()
         (place / "sitecustomize.py").write_text(_WITNESS.format(log=str(place / "log")))
         (place / "log").touch()
-        node.sshd.stop()
-        node.sshd.environment["PYTHONPATH"] = str(place)
-        node.sshd.start()
+        node = lab.add(disk=disk, environment={"PYTHONPATH": str(place)})
         return cls(node, place / "log", name)
 
     def farm_toml(self, python: str = str(PYTHON)) -> str:
@@ -213,31 +210,29 @@ class Board:
         where = self.root / "jobs"
         return sorted(where.iterdir()) if where.is_dir() else []
 
-    def phases(self) -> list[str]:
-        """Of all jobs in the spool."""
-        found = []
-        for job in self.jobs:
+    @property
+    def running(self) -> list[Path]:
+        """Those of its jobs that have not ended."""
+        return [job for job in self.jobs if not (job / "outcome.json").exists()]
+
+    def is_measuring(self) -> bool:
+        """Whether a job has entered its timed phase, and no other since."""
+        phases = []
+        for job in self.running:
             path = job / "events.jsonl"
             lines = path.read_text().splitlines() if path.exists() else []
-            found += [event["name"] for event in map(json.loads, lines) if event["event"] == "phase"]
-        return found
+            phases += [event["name"] for event in map(json.loads, lines) if event["event"] == "phase"]
+        return phases[-1:] == ["measure"]
 
     def job_pid(self) -> int:
         """The process of the one job that runs."""
-        (pid,) = [
-            int(text)
-            for job in self.jobs
-            if not (job / "outcome.json").exists() and (text := (job / "alive").read_text())
-        ]
+        (pid,) = [int((job / "alive").read_text()) for job in self.running]
         return pid
 
     def processes(self) -> list[str]:
         """Command lines of all that runs there, but for the server itself."""
-        found = subprocess.run(
-            ["ip", "netns", "pids", self.node.netns], capture_output=True, text=True, check=True
-        ).stdout.split()
         lines = []
-        for pid in found:
+        for pid in self.node.processes():
             try:
                 line = (
                     Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,7 +74,7 @@ class Lab:
         Args:
             disk: its size, as tmpfs takes it.
             settings: more lines for ``sshd_config``.
-            inside: the words of a command that runs the server where its files are others than this machine's.
+            inside: the words of a command that runs the server among other files than this machine's.
             environment: more of what a session finds in its environment.
         """
         node = Node(self._name, len(self._devices) + 1, self._folder, disk)
@@ -123,7 +124,10 @@ class Node:
         return self._folder / "home"
 
     def start(
-        self, settings: Sequence[str] = (), inside: Sequence[str] = (), environment: Mapping[str, str] | None = None
+        self,
+        settings: Sequence[str] = (),
+        inside: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Make namespace, link and disk, and start the server."""
         _run("ip", "netns", "add", self.netns)
@@ -137,10 +141,26 @@ class Node:
         self.disk.mkdir(parents=True)
         _run("mount", "-t", "tmpfs", "-o", f"size={self._disk},mode=755", self.netns, str(self.disk))
         self._undo.callback(_run, "umount", "--lazy", str(self.disk))
+        self._undo.callback(self._end_all)
         place = Place(self.address, 22, ("ip", "netns", "exec", self.netns, *inside))
         self.sshd = Sshd(self._folder, place, settings, dict(environment or {}))
         self._undo.callback(self.sshd.stop)
         self.sshd.start()
+
+    def processes(self) -> list[int]:
+        """All that runs there: jobs outlive the connection that began them, and the server."""
+        done = subprocess.run(["ip", "netns", "pids", self.netns], capture_output=True, text=True, check=True)
+        return [int(word) for word in done.stdout.split()]
+
+    def _end_all(self) -> None:
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    @property
+    def link(self) -> tuple[str, str]:
+        """The lab's namespace, and the port of its bridge that this device is plugged into."""
+        return self._lab, self._port
 
     def remove(self) -> None:
         """Take it all away again."""

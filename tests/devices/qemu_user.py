@@ -1,7 +1,7 @@
 """An Arm userland behind its own SSH server: every program of it is Arm's, run by qemu-user.
 
-The kernel below is this machine's, so its memory, processors and clocks are too; the device has its own network,
-processes, files and name, and the ``/sys`` and ``/proc/cpuinfo`` of a board. Starting it takes half a second.
+The kernel below is this machine's, so its memory, processors and clocks are too; the device has its own
+network, processes, files and name, and the ``/sys`` and ``/proc/cpuinfo`` of a board. It starts in 0.5 s.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A whole aarch64 machine as a device: its own kernel, memory, clock and disk, under QEMU without acceleration.
+"""A whole aarch64 machine as a device: its own kernel, memory, clock and disk, all emulated by QEMU.
 
 Its device tree says Raspberry Pi 5. It can be frozen, cut off from power and booted again, as no server in a
 namespace can; what it measures says nothing about the speed of a board.
@@ -51,10 +51,8 @@ class VirtualMachine:
         """QEMU's own device tree for this machine, with a board's name in it."""
         tree = str(self._folder / "board.dtb")
         machine = (_MACHINE[0], f"{_MACHINE[1]},dumpdtb={tree}", *_MACHINE[2:], *self._memory)
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(
-            ["qemu-system-aarch64", *machine, *self._devices(), "-display", "none"], check=True, **quiet
-        )
+        words = ["qemu-system-aarch64", *machine, *self._devices(), "-display", "none"]
+        subprocess.run(words, check=True, capture_output=True)
         subprocess.run(["fdtput", "-t", "s", tree, "/", "model", BOARD], check=True)
         subprocess.run(["fdtput", "-t", "s", tree, "/", "compatible", *_COMPATIBLE], check=True)
 
@@ -67,6 +65,12 @@ class VirtualMachine:
             *("-netdev", f"user,id=net,restrict=on,{forward}", "-device", "virtio-net-device,netdev=net"),
             *("-device", "virtio-rng-device"),
         )
+
+    @property
+    def pid(self) -> int:
+        """Of QEMU."""
+        assert self._process
+        return self._process.pid
 
     @property
     def console(self) -> str:
@@ -112,6 +116,7 @@ class VirtualMachine:
             self._process.kill()
             self._process.wait(10)
             self._process = None
+            subprocess.run([*self._ssh(), "-O", "exit"], capture_output=True, timeout=10)
 
     def freeze(self) -> None:
         """Stop all its processors at once; its clock does not go on either."""
@@ -135,17 +140,20 @@ class VirtualMachine:
     def _ssh(self) -> Sequence[str]:
         trusted = self._folder / "trusted"
         trusted.write_text(f"[127.0.0.1]:{self.port} {self.public_key()}\n")
-        options = (
+        settings = (f"UserKnownHostsFile={trusted}", "BatchMode=yes", "LogLevel=ERROR")
+        shared = ("ControlMaster=auto", "ControlPersist=yes", f"ControlPath={self._folder / 'link'}")
+        options = [word for setting in (*settings, *shared) for word in ("-o", setting)]
+        return (
+            "ssh",
             "-F",
             "none",
-            "-o",
-            f"UserKnownHostsFile={trusted}",
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "LogLevel=ERROR",
+            *options,
+            "-i",
+            str(self.client_key),
+            "-p",
+            str(self.port),
+            f"{_USER}@127.0.0.1",
         )
-        return ("ssh", *options, "-i", str(self.client_key), "-p", str(self.port), f"{_USER}@127.0.0.1")
 
     def public_key(self) -> str:
         """Type and key of its server, without the comment."""

@@ -82,6 +82,7 @@ def test_a_phone_says_what_it_is(host: Host) -> None:
     assert (found["board"], found["soc"]) == ("Google Pixel 7", "Google Tensor G2")
     assert found["system"].startswith("Android 14 (API 34), Linux ")
     state = found["environment"]
+    assert state["notes"] == []
     assert state["temperature_mc"]["skin"] == 36125 and state["throttled"]["now:thermal-status"] == 0
     sensors = {sensor["name"]: sensor["reason"] for sensor in found["sensors"]}
     assert sensors["android-battery"] == ""
@@ -238,10 +239,13 @@ def test_what_a_command_started_outlives_it(phone: Phone) -> None:
     script = "setsid sleep 297 </dev/null >/dev/null 2>&1 & echo $!; exec sleep 298"
     process = transport.start(["sh", "-c", script], timeout_s=60)
     started = int(next(process.lines()))
-    with_it = [pid for pid in phone.processes() if "298" in words(pid)]
-    assert len(with_it) == 1
+
+    def runs() -> bool:
+        return any(words(pid)[:2] == ["sleep", "298"] for pid in phone.processes())
+
+    until(runs, "the command")
     process.close()
-    until(lambda: not [pid for pid in with_it if "298" in words(pid)], "the end of the command", 15)
+    until(lambda: not runs(), "the end of the command", 15)
     assert "297" in words(started)
     os.kill(started, signal.SIGKILL)
 

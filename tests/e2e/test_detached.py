@@ -63,7 +63,7 @@ def measuring(board: Board, running: Running, launches: int = 1) -> None:
 
     def is_measuring() -> bool:
         assert running.process.poll() is None, running.end()
-        return len(board.started("worker")) == launches and board.phases()[-1:] == ["measure"]
+        return len(board.started("worker")) == launches and board.is_measuring()
 
     until(is_measuring, "measuring")
 

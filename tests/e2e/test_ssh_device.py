@@ -180,7 +180,7 @@ def _running(word: str) -> list[str]:
     return found
 
 
-def test_a_link_cut_during_a_run_is_a_transport_error(
+def test_a_link_that_stays_cut_during_a_run_is_a_transport_error(
     lab: Lab, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("edgewright.transport.ssh_link.KEEPALIVE_S", 0.5)
@@ -188,7 +188,7 @@ def test_a_link_cut_during_a_run_is_a_transport_error(
     node = lab.add()
     endless = wire.Scenario(min_count=1, min_duration_ns=60 * 10**9, max_duration_ns=120 * 10**9)
     with lab.entered():
-        device = Device.open(node.sshd.target(python=WITH_EVERYTHING))
+        device = Device.open(node.sshd.target(python=WITH_EVERYTHING), patience_s=5.0)
 
     def cut(event: Any) -> None:
         if event["event"] == "progress" and "elapsed_s" in event:

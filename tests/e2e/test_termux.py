@@ -80,9 +80,11 @@ def test_the_debian_in_termux_knows_the_phone(host: Host, phone: Node) -> None:
     found = json.loads(answer.out)
     assert (found["board"], found["soc"]) == ("Google Pixel 7", "Google Tensor G2")
     assert found["libc"].startswith("glibc")
-    assert any("permission denied" in note for note in found["environment"]["notes"])
+    refusal = "(permission denied|did not answer)"  # proot makes commands slow
+    notes = found["environment"]["notes"]
+    assert any(re.match(f"dumpsys.* {refusal}", note) for note in notes), found
     sensors = {sensor["name"]: sensor["reason"] for sensor in found["sensors"]}
-    assert "permission denied" in sensors["android-battery"]
+    assert re.match(f"dumpsys.* {refusal}", sensors["android-battery"])
     assert list(phone.disk.glob("edgewright/agent/*.pyz")), "the agent is in Termux's home, not in Debian's"
 
 

@@ -16,6 +16,7 @@ from tests.pairs import pair_launch, pair_side
 from edgewright.artifact import Artifact, sha256_file
 from edgewright.cli.answers import answer_code
 from edgewright.cli.quantities import parse_duration, parse_share
+from edgewright.device import Errand
 from edgewright.device.results import check_pair
 from edgewright.errors import AgentFault, DeviceError, ProtocolMismatch, TransportError
 from edgewright.farm.ab import Contest, Trial, run_contest
@@ -61,7 +62,11 @@ class Board:
     jobs: list[PairJob] = field(default_factory=list)
     target: Target = field(default_factory=lambda: Target("pi5", "raspberry-pi-5"))
 
-    def pair(self, pair: PairJob, files: Mapping[str, Path]) -> PairResult:
+    def acknowledge(self, job_id: str) -> None:
+        assert job_id == self.jobs[-1].job.job_id
+
+    def pair(self, pair: PairJob, files: Mapping[str, Path], errand: Errand) -> PairResult:
+        assert errand.label
         self.jobs.append(pair)
         plan = pair.plan
         assert len(pair.job.companions) == 1 and pair.job.scenario is None and pair.job.energy is None

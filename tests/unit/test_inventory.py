@@ -345,7 +345,9 @@ def test_a_device_behind_adb(tmp_path: Path, serial: str) -> None:
 
 @pytest.mark.parametrize("serial", ["", "-s", "two words", "a;b", "ü", "x" * 200, "a\\u001bb"])
 def test_what_is_no_serial_is_refused(tmp_path: Path, serial: str) -> None:
-    with pytest.raises(ConfigError, match=r"devices\.pi\.address: not a serial number.*as adb devices shows it"):
+    with pytest.raises(
+        ConfigError, match=r"devices\.pi\.address: not a serial number.*as adb devices shows it"
+    ):
         device(tmp_path, f'address = "adb:{serial}"')
 
 

@@ -185,7 +185,8 @@ def test_one_that_breaks_at_once_each_time_does_not(clock: Clock) -> None:
     with pytest.raises(TransportError):
         LastingLink(Network(), patience_s=60).during(work_that([BROKEN] * 100), events.append)
     assert clock.now - 1000 <= 60
-    assert [event["for_s"] for event in events if event["name"] == "reconnect"] == [60, 59, 57, 53, 45, 30, 15]
+    tried_for = [event["for_s"] for event in events if event["name"] == "reconnect"]
+    assert tried_for == [60, 59, 57, 53, 45, 30, 15]
 
 
 def test_each_event_is_told_once(clock: Clock) -> None:

@@ -184,7 +184,6 @@ def test_platforms_of_a_libc(libc: str, first: str, count: int) -> None:
 # --- what no wheel can mend ------------------------------------------------------------------------
 
 GOOD = Facts(
-    executable="/usr/bin/python3",
     version=(3, 11, 2),
     implementation="CPython",
     is_free_threaded=False,
@@ -196,7 +195,6 @@ GOOD = Facts(
     is_venv=False,
     numpy="",
     numpy_reason="No module named 'numpy'",
-    home="/home/pi",
     root="/home/pi/.cache/edgewright",
     is_writable=True,
     is_noexec=False,

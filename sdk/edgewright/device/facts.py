@@ -28,8 +28,7 @@ import sys, time
 began = time.time()
 sys.path[:] = [p for p in sys.path if p]
 import glob, json, os, platform, re, subprocess
-home = os.path.expanduser("~")
-root = os.path.join(home, sys.argv[1])
+root = os.path.join(os.path.expanduser("~"), sys.argv[1])
 def text(path, size=65536):
     try:
         with open(path, "rb") as stream:
@@ -89,7 +88,6 @@ agents = dict((n[:-4], os.path.getsize(os.path.join(agent, n))) for n in names)
 version = numpy() if sys.version_info >= (3, 8) else ["", ""]
 flag = getattr(space, "f_flag", 0)
 found = {
-    "executable": sys.executable or "",
     "version": list(sys.version_info[:3]),
     "implementation": platform.python_implementation(),
     "is_free_threaded": bool(sysconfig_of("Py_GIL_DISABLED")),
@@ -101,7 +99,6 @@ found = {
     "is_venv": sys.prefix != getattr(sys, "base_prefix", sys.prefix),
     "numpy": version[0],
     "numpy_reason": version[1],
-    "home": home,
     "root": root,
     "is_writable": os.access(there, os.W_OK | os.X_OK) and not flag & 1,
     "is_noexec": bool(flag & 8),
@@ -134,7 +131,6 @@ class Facts:
         wall_s: its real-time clock, in seconds since 1970, when the script began and when it ended.
     """
 
-    executable: str
     version: tuple[int, ...]
     implementation: str
     is_free_threaded: bool
@@ -146,7 +142,6 @@ class Facts:
     is_venv: bool
     numpy: str
     numpy_reason: str
-    home: str
     root: str
     is_writable: bool
     is_noexec: bool

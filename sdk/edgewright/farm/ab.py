@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewright.artifact import Artifact
 from edgewright.device import Errand
-from edgewright.errors import DeviceError
+from edgewright.errors import DeviceError, TransientDeviceError
 from edgewright.report.paired import LOOKS, Finding, LaunchRatio, launch_ratio, look
 from edgewright_agent import protocol as wire
 from edgewright_agent.protocol_pair import PairJob, PairLaunch, PairPlan, PairResult
@@ -88,11 +89,12 @@ def run_contest(
         pair = PairJob(replace(job, job_id=uuid.uuid4().hex), plan)
         try:
             result = bench.device.pair(pair, files, errand=Errand("comparison of two models"))
-            bench.device.acknowledge(pair.job.job_id)
         except DeviceError as error:
             if error.exit_code != 1:
                 raise
             return replace(trial, error=str(error), elapsed_s=time.monotonic() - started)
+        with suppress(TransientDeviceError):  # a device that is gone keeps what is here already
+            bench.device.acknowledge(pair.job.job_id)
         trial = _looked(trial, result, contest.threshold, time.monotonic() - started)
         on_trial(trial)
         if len(result.launches) < wanted or (trial.finding and trial.finding.is_settled):

@@ -62,7 +62,7 @@ class Bench:
         """
         if self.facts.emulation:
             raise UnsupportedError(
-                f"{self.device.target.name}: its processor is emulated, so its times say nothing about a board: "
+                f"{self.device.target.name}: its processor is emulated, its times say nothing about a board: "
                 f"{one_line(self.facts.emulation)}",
                 mend="use the device itself; run and bench still check what a model computes there",
             )

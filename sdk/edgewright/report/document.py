@@ -202,8 +202,8 @@ class Row(_Model):
     """One cell of the plan and what became of it.
 
     ``provider`` executed the most nodes of the first launch, ``provider_nodes`` all of them;
-    ``provider_nodes_method`` says how they were counted, or why they were not. ``emulated`` says whether it ran
-    under emulation, so that its times are nobody's; null when it did not run.
+    ``provider_nodes_method`` says how they were counted, or why they were not. ``emulated`` says
+    whether it ran under emulation, so that its times are nobody's; null when it did not run.
     """
 
     workload: str

@@ -26,6 +26,12 @@ def phone(tmp_path: Path) -> boards.Board:
     return boards.android_whose_gauge_is_closed(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def no_runtimes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To import them takes seconds, and another test's time."""
+    monkeypatch.setattr("edgewright_agent.probe.find_runtimes", lambda: ())
+
+
 # --- properties -------------------------------------------------------------------------------
 
 
