@@ -46,7 +46,7 @@ class Pi:
 
         def is_measuring() -> bool:
             assert running.process.poll() is None, running.end()
-            return self.board.phases()[-1:] == ["measure"]
+            return self.board.is_measuring()
 
         until(is_measuring, "measuring")
 

@@ -189,6 +189,27 @@ def test_profiles_that_agree_share_a_file_and_others_do_not(folder: Folder) -> N
     assert pi5.provenance is not None and pi5.provenance.profile == "raspberry-pi-5"
 
 
+@pytest.mark.parametrize(
+    ("recipe", "profile", "exact"),
+    [
+        ("int8-static", "raspberry-pi-5", True),
+        ("int8-static", "x86-64-linux", False),
+        ("fp32", "raspberry-pi-5", False),
+    ],
+)
+def test_what_arm_computes_is_computed_exactly(
+    folder: Folder, recipe: str, profile: str, exact: bool
+) -> None:
+    asked: list[bool] = []
+
+    def run(*args: Any, **given: Any) -> ReferenceRun:
+        asked.append(given["exact"])
+        return plain_run(*args, **given)
+
+    folder.build(recipe, profile, runner=run)
+    assert asked[-1] is exact
+
+
 def test_a_damaged_file_in_the_cache_is_made_again(folder: Folder) -> None:
     first = folder.build()
     for purpose in ("expected", "inputs", "evaluation", "path"):

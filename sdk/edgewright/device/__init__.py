@@ -155,7 +155,7 @@ class Device:
             self._ask("acknowledged", "acknowledge", *job_ids[at : at + _IDS_AT_ONCE])
 
     def call_off(self, *job_ids: str, origin: str = "") -> None:
-        """End jobs, wherever they are, and forget them: those named, and all whose origin begins with ``origin``.
+        """End jobs and forget them: those named, and all whose origin begins with ``origin``.
 
         One try over the connection there is: whoever calls jobs off does not want to wait for the device.
 
@@ -246,7 +246,7 @@ class Device:
         return record, self._decoded(tuple[wire.RuntimeInfo, ...], event.get("runtimes"), "runtimes")
 
     def authorized(self, keys: Sequence[PublicKey] | None = None) -> tuple[PublicKey, ...]:
-        """Whose models the device runs, after making it ``keys`` unless that is None; everybody's without any."""
+        """Whose models the device runs, after making it ``keys`` if given; everybody's without any."""
         return self._link.during(lambda link, _: exchange_keys(link, keys))
 
     def clean(self, *, force: bool = False) -> Cleaned:
