@@ -68,6 +68,7 @@ def script_of_the_guide() -> str:
 @pytest.fixture
 def host(make_lab_host: Callable[[str], Host], phone: Node) -> Host:
     made = make_lab_host("ann")
+    made.knows_devices = False
     farm = phone.sshd.farm_toml("phone", python=str(phone.disk / "python-debian"))
     (made.folder / "farm.toml").write_text(farm.replace("x86-64-linux", "android-arm64"))
     onnx_zoo.save(onnx_zoo.one_node("Relu"), made.folder / "model.onnx")
@@ -80,11 +81,9 @@ def test_the_debian_in_termux_knows_the_phone(host: Host, phone: Node) -> None:
     found = json.loads(answer.out)
     assert (found["board"], found["soc"]) == ("Google Pixel 7", "Google Tensor G2")
     assert found["libc"].startswith("glibc")
-    refusal = "(permission denied|did not answer)"  # proot makes commands slow
-    notes = found["environment"]["notes"]
-    assert any(re.match(f"dumpsys.* {refusal}", note) for note in notes), found
+    assert "dumpsys thermalservice: permission denied" in found["environment"]["notes"][0]
     sensors = {sensor["name"]: sensor["reason"] for sensor in found["sensors"]}
-    assert re.match(f"dumpsys.* {refusal}", sensors["android-battery"])
+    assert "permission denied" in sensors["android-battery"]
     assert list(phone.disk.glob("edgewright/agent/*.pyz")), "the agent is in Termux's home, not in Debian's"
 
 
