@@ -65,12 +65,15 @@ def main(folder: Path) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with contextlib.suppress(KeyboardInterrupt), _farm(folder) as pi:
-        _hand_over(folder)
-        sys.stdout.write(_TOLD.format(folder=folder, pid=pi.pid) + "\n")
-        sys.stdout.flush()
-        while True:
-            signal.pause()
+    try:
+        with contextlib.suppress(KeyboardInterrupt), _farm(folder) as pi:
+            _hand_over(folder)
+            sys.stdout.write(_TOLD.format(folder=folder, pid=pi.pid) + "\n")
+            sys.stdout.flush()
+            while True:
+                signal.pause()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
