@@ -1,7 +1,7 @@
 # make setup   .venv with the edgewright command and everything below needs
 # make demo    the main job on this machine: build/demo/report.json and report.html
 # make device-farm  four stand-ins for devices to try it with, until Ctrl-C
-# make test    all tests
+# make test    all tests but those on emulated devices, which are make test-emulated
 # make check   format, lint, types
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -12,7 +12,7 @@ DEMO := build/demo
 STAND_INS := build/stand-ins
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo device-farm environments test check clean
+.PHONY: setup demo device-farm environments test test-emulated check clean
 
 setup: $(VENV)/.ready
 
@@ -53,14 +53,16 @@ device-farm: setup $(ENVS)/.system $(STAND_INS)/.ready $(ENVS)/onnxruntime/.read
 
 environments: setup $(DEVICE_ENVS) $(ENVS)/.pythons $(ENVS)/.system
 
-# The environments are mostly waited for, so they are made side by side. Emulators take a processor each: they run
-# after the many tests and before those that take times, which run alone.
+# The environments are mostly waited for, so they are made side by side. What takes times runs alone, after the rest.
 test:
 	$(MAKE) -j4 environments
 	$(MAKE) $(STAND_INS)/.ready check
 	$(BIN)/pytest -n auto --dist worksteal -m 'not alone and not arch and not system'
-	$(BIN)/pytest -n 2 --dist loadfile -m 'arch or system'
 	$(BIN)/pytest -m alone
+
+# The emulated devices: whole userlands and a whole machine.
+test-emulated: environments $(STAND_INS)/.ready
+	$(BIN)/pytest -n 2 --dist loadfile -m 'arch or system'
 
 check: setup
 	$(BIN)/ruff format --check

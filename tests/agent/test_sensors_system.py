@@ -20,6 +20,7 @@ AGENT = Path(__file__).parents[2] / "agent"
 
 _MOUNTS = """
 set -e
+mkdir -p "$TREE/sys"
 mount --bind "$TREE/sys" /sys
 for file in cpuinfo meminfo; do
   if [ -f "$TREE/proc/$file" ]; then mount --bind "$TREE/proc/$file" "/proc/$file"; fi

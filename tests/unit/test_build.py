@@ -339,7 +339,7 @@ def test_notes_of_all_steps_come_along(folder: Folder) -> None:
     made = folder.build("prune50-int8")
     assert made.provenance is not None
     notes = made.provenance.notes
-    assert notes[0].startswith("pruned ") and notes[0].endswith("not fine-tuned: workload has no train")
+    assert notes[0].startswith("pruned ") and notes[0].endswith("not fine-tuned: workload has no training")
     assert notes[1].startswith("static int8: uint8 activations")
     assert folder.build("prune50-int8", runner=pytest.fail).provenance == made.provenance
 
