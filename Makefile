@@ -21,19 +21,19 @@ $(VENV)/.ready: pyproject.toml constraints.txt tools/make-venv
 	touch $@
 
 # The environments of devices: nothing but numpy, psutil and one runtime.
-$(ENVS)/%/.ready: tools/device-envs/%.txt tools/make-venv
+$(ENVS)/%/.ready: tools/device-envs/%.txt tools/make-venv | setup
 	tools/make-venv $(PYTHON) $(@D) -r $<
 	touch $@
 
 # The agent's other Pythons, those that are found here.
-$(ENVS)/.pythons: tools/old-pythons
+$(ENVS)/.pythons: tools/old-pythons | setup
 	mkdir -p $(ENVS)
 	tools/old-pythons $(ENVS)
 	touch $@
 
 DEVICE_ENVS := $(patsubst tools/device-envs/%.txt,$(ENVS)/%/.ready,$(wildcard tools/device-envs/*.txt))
 
-$(ENVS)/.system: tools/system-packages
+$(ENVS)/.system: tools/system-packages | setup
 	mkdir -p $(ENVS)
 	tools/system-packages
 	touch $@
@@ -53,7 +53,8 @@ device-farm: setup $(ENVS)/.system $(STAND_INS)/.ready $(ENVS)/onnxruntime/.read
 
 environments: setup $(DEVICE_ENVS) $(ENVS)/.pythons $(ENVS)/.system
 
-# The environments are mostly waited for, so they are made side by side. What takes times runs alone, after the rest.
+# The environments are mostly waited for, so they are made side by side once the first, which may need apt, is there.
+# What takes times runs alone, after the rest.
 test:
 	$(MAKE) -j4 environments
 	$(MAKE) $(STAND_INS)/.ready check
