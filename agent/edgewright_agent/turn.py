@@ -3,13 +3,13 @@
 ROOT/busy    locked by the job whose turn it is; holds, for people, whose it is
 """
 
-import fcntl
 import os
 import time
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator
 
 from .failure import AgentFailure
+from .locks import taken
 
 _LOOK_S = 0.5
 _WORDS_BYTES = 400
@@ -26,7 +26,7 @@ def turn(root: str, whose: str, wait_s: float, emit: Callable[[Dict[str, Any]], 
     try:
         until = time.monotonic() + wait_s
         is_waiting = False
-        while not _taken(handle):
+        while not taken(handle):
             holder = os.pread(handle, _WORDS_BYTES, 0).decode("utf-8", "replace")
             if time.monotonic() >= until:
                 waited = f" after {wait_s:.0f} s" if wait_s else ""
@@ -42,11 +42,3 @@ def turn(root: str, whose: str, wait_s: float, emit: Callable[[Dict[str, Any]], 
         yield
     finally:
         os.close(handle)
-
-
-def _taken(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -5,7 +5,6 @@ ROOT/conditions/record.json    what is to be set back; gone when it has been
 ROOT/conditions/clocks         what jetson_clocks stored, see knobs.py
 """
 
-import fcntl
 import json
 import os
 import time
@@ -16,6 +15,7 @@ from typing import Iterator, Optional, Tuple
 from ..codec import WireError, decode, encode
 from ..detached import boot_id
 from ..files import sync_folder, write_json
+from ..locks import taken
 
 FOLDER = "conditions"
 _LOCK, _RECORD = "lock", "record.json"
@@ -102,7 +102,7 @@ def locked(root: str, wait_s: float) -> Iterator[Optional[int]]:
     handle = os.open(os.path.join(folder, _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         until = time.monotonic() + wait_s
-        while not _taken(handle):
+        while not taken(handle):
             if time.monotonic() >= until:
                 yield None
                 return
@@ -110,11 +110,3 @@ def locked(root: str, wait_s: float) -> Iterator[Optional[int]]:
         yield handle
     finally:
         os.close(handle)
-
-
-def _taken(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
