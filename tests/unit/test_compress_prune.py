@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -83,3 +85,97 @@ def test_pruning_twice_gives_the_same() -> None:
         Prune().apply(job(copy.deepcopy(module), nets.image()), PruneOptions()).module for _ in range(2)
     )
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+class Normed(nn.Module):
+    """Convolutions with batch normalisation, for measures that look at its scales and at the loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(
+            *(nn.Conv2d(3, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU()),
+            *(nn.Conv2d(32, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU()),
+            *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 5)),
+        )
+        for layer in self.layers:
+            if isinstance(layer, nn.BatchNorm2d):
+                nn.init.uniform_(layer.weight, 0.5, 1.5)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.layers(image)
+        return scores
+
+
+TRAINING = nets.training(tuple(nets.image().shape[1:]), 5)
+MEASURES = ["l1", "l2", "bn-scale", "taylor", "hessian", "random"]
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("scope", ["local", "global"])
+def test_every_measure_removes_what_was_asked_for(measure: str, scope: str) -> None:
+    module = Normed().eval()
+    options = PruneOptions(importance=measure, scope=scope, round_to=4, fine_tune=False)  # type: ignore[arg-type]
+    changed = Prune().apply(job(copy.deepcopy(module), nets.image(), training=TRAINING), options)
+    assert 0.35 < 1 - count(changed.module) / count(module) < 0.65
+    assert changed.module(nets.image()).shape == (1, 5)
+
+
+@pytest.mark.parametrize("measure", ["bn-scale", "taylor", "hessian"])
+def test_what_does_not_matter_to_the_data_goes_first(measure: str) -> None:
+    """Channels that normalisation switches off have large weights, and only these measures see that."""
+    module = Normed().eval()
+    off, norm = torch.arange(0, 32, 2), module.layers[1]
+    with torch.no_grad():
+        norm.weight[off] = 0.0  # type: ignore[operator]
+        norm.bias[off] = 0.0  # type: ignore[operator]
+        kept = module.layers[0].weight[1::2].clone()  # type: ignore[index]
+    options = PruneOptions(
+        importance=measure,  # type: ignore[arg-type]
+        layers=(("layers.0", 0.5),),
+        round_to=1,
+        fine_tune=False,
+    )
+    changed = Prune().apply(job(module, nets.image(), training=TRAINING), options)
+    assert torch.equal(changed.module.layers[0].weight, kept)  # type: ignore[index, union-attr]
+
+
+def test_rounds_end_at_the_same_size_and_train_in_between() -> None:
+    told: list[str] = []
+    module = Normed().eval()
+    work = replace(job(copy.deepcopy(module), nets.image(), training=TRAINING), tell=told.append)
+    changed = Prune().apply(work, PruneOptions(rounds=2, round_to=2))
+    assert 0.4 < 1 - count(changed.module) / count(module) < 0.6
+    assert {said.split(":")[0] for said in told} == {
+        "fine-tuning, round 1 of 2",
+        "fine-tuning, round 2 of 2",
+    }
+    assert changed.notes[0].endswith("fine-tuned in 2 rounds of 1 epochs")
+
+
+def test_sparsity_training_shrinks_the_scales() -> None:
+    """The dearer the scales, the smaller they are after as many epochs."""
+
+    def scales(price: float) -> float:
+        options = PruneOptions(sparsity_epochs=3, sparsity=price, importance="bn-scale", fine_tune=False)
+        changed = Prune().apply(job(Normed().eval(), nets.image(), training=TRAINING), options)
+        assert changed.notes[0] == "3 epochs of sparsity training"
+        norms = [m for m in changed.module.modules() if isinstance(m, nn.BatchNorm2d)]
+        return float(torch.cat([norm.weight.detach() for norm in norms]).abs().mean())
+
+    assert scales(0.5) < scales(1e-9) - 0.003
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"importance": "bn-scale"}, "needs batch normalisation"),
+        ({"importance": "taylor"}, "importance 'taylor' needs the workload's training"),
+        ({"sparsity_epochs": 1}, "sparsity_epochs needs batch normalisation"),
+        ({"layers": (("layers.9", 0.5),)}, "no layer is called 'layers.9'"),
+        ({"layers": (("layers.0", 1.5),)}, "the share of layers.0 is 1.5"),
+    ],
+)
+def test_what_cannot_be_had_is_said(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(CompressionError, match=words):
+        Prune().apply(job(nets.Dense().eval(), nets.features()), PruneOptions(**options))

@@ -135,7 +135,8 @@ def quantized_alone(
     technique: Any = find_technique("quantize")
 
     def run(path: Path) -> tuple[Array, ...]:
-        return tuple(reference_run([path], "onnx", evaluation=samples).evaluation.values())
+        exact = profile.hardware.is_exact
+        return tuple(reference_run([path], "onnx", evaluation=samples, exact=exact).evaluation.values())
 
     want = run(artifact.path)
     model = onnx.load(str(artifact.path))

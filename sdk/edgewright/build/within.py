@@ -1,13 +1,14 @@
 """Keeping to an accuracy: the nodes that break it stay in floats.
 
-Nodes are ranked by the damage each does when it alone is quantized, and the worst 1, 2, 4 and so on are
-kept until what is lost is within the limit. What other steps lose is not theirs to mend: then it cannot be
-kept, and the error says where it went.
+Nodes are ranked by the damage each does when it alone is quantized, and as few of the worst as it takes are
+kept; how many, bisection finds. What other steps lose is not theirs to mend: then it cannot be kept, and
+the error says where it went.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import bisect
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,14 +56,18 @@ def build_within(
         raise _cannot(recipe, lost, f"the steps before quantization lose {beforehand:.4g}")
     found = quantized_alone(source, before, profile, cache=cache, progress=progress or (lambda _: None))
     ranked = [effect.layer for effect in found.effects if effect.sqnr_db is not None]
-    for count in _doubling(len(ranked)):
-        kept = tuple(ranked[:count])
-        tried = replace(unlimited, steps=tuple(_keeping(step, kept) for step in recipe.steps))
-        artifact = plain(tried)
-        lost = _lost(artifact, source)
-        if lost <= limit:
-            return _told(artifact, kept, len(ranked))
-    raise _cannot(recipe, lost, f"with all but one of {len(ranked)} nodes in floats")
+
+    def keeping(count: int) -> Artifact:
+        steps = tuple(_keeping(step, tuple(ranked[:count])) for step in recipe.steps)
+        return plain(replace(unlimited, steps=steps))
+
+    most = len(ranked) - 1  # with none left there would be nothing quantized
+    if most < 1 or (lost := _lost(keeping(most), source)) > limit:
+        raise _cannot(recipe, lost, f"with all but one of {len(ranked)} nodes in floats")
+    count = (
+        bisect.bisect_left(range(1, most), True, key=lambda count: _lost(keeping(count), source) <= limit) + 1
+    )
+    return _told(keeping(count), tuple(ranked[:count]), len(ranked))
 
 
 def _lost(artifact: Artifact, source: WorkloadSource) -> float:
@@ -74,16 +79,6 @@ def _lost(artifact: Artifact, source: WorkloadSource) -> float:
         )
     worse = quality.baseline - quality.value
     return max(0.0, worse if quality.higher_is_better else -worse)
-
-
-def _doubling(count: int) -> Iterator[int]:
-    """1, 2, 4 and so on, and at last all but one: with none there is nothing quantized."""
-    at = 1
-    while at < count - 1:
-        yield at
-        at *= 2
-    if count > 1:
-        yield count - 1
 
 
 def _keeping(step: Step, names: tuple[str, ...]) -> Step:

@@ -66,7 +66,7 @@ def _summary(name: str) -> dict[str, Any]:
     return {
         "name": name,
         "stage": found.stage,
-        "saves": list(getattr(found, "saves", ())),
+        "saves": list(found.saves),
         "summary": about.split("\n", 1)[0],
     }
 

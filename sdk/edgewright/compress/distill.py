@@ -115,9 +115,9 @@ def _generations(
     """Students that begin alike, each taught by the one before; the first by itself as it came."""
     begin = copy.deepcopy(student)
     teacher = tuned = student
-    if options.student:
-        said = tune(job, teacher, options.tuning, name="generation 0")
     said = ""
+    if options.student:
+        tune(job, teacher, options.tuning, name="generation 0")
     for number in range(1, options.generations + 1):
         tuned = copy.deepcopy(begin)
         said = _offline(job, tuned, teacher, options, f"generation {number} of {options.generations}")

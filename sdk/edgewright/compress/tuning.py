@@ -170,6 +170,7 @@ class _Loop:
 
         self._job, self._module, self._training, self._name = job, module, training, name
         self._epochs, self._terms = epochs, terms
+        self._told = 0.0
         self._device = next((p.device for p in module.parameters()), torch.device("cpu"))
         parameters = [p for p in module.parameters() if p.requires_grad]
         parameters += [parameter for term in terms for parameter in term.parameters]
@@ -235,8 +236,6 @@ class _Loop:
         if now - self._told >= _TELL_EVERY_S or number == self._steps:
             self._told = now
             self._job.tell(f"{self._name}: epoch {epoch + 1} of {self._epochs}, loss {float(loss):.4g}")
-
-    _told = 0.0
 
 
 class _Kept:
