@@ -27,6 +27,7 @@ from edgewright_agent.protocol_spool import Submission
 from edgewright_agent.spool import Emit, Spool
 from edgewright_agent.store import Store
 from edgewright_agent.turn import turn
+from tests.forking import forked
 
 LIMIT_S = 20.0
 Event = dict[str, Any]
@@ -71,9 +72,7 @@ class Place:
 
     def submit_and_leave(self, told: Submission) -> int:
         """Submit in a process that dies at once; the job's process id."""
-        pid = os.fork()
-        if pid == 0:
-            self.spool.submit(told, lambda event: os._exit(0))
+        pid = forked(lambda: self.spool.submit(told, lambda event: os._exit(0)))
         os.waitpid(pid, 0)
         until(lambda: bool(self.ran))
         return self.ran[-1]
@@ -240,10 +239,7 @@ class TestJobs:
             detach(*words, **options)
 
         monkeypatch.setattr("edgewright_agent.spool.detach", slowly)
-        pid = os.fork()
-        if pid == 0:
-            place.spool.submit(submission(), lambda event: None)
-            os._exit(0)
+        pid = forked(lambda: place.spool.submit(submission(), lambda event: None))
         until(lambda: [info.state for info in place.spool.jobs()] == ["running"])
         begun = time.monotonic()
         place.spool.cancel("job1")
@@ -329,12 +325,13 @@ class TestTurn:
     def test_the_second_waits(self, tmp_path: Path) -> None:
         events: list[Event] = []
         reader, writer = os.pipe()
-        pid = os.fork()
-        if pid == 0:
+
+        def hold() -> None:
             with turn(str(tmp_path), "ann@desk: net", 0.0, lambda event: None):
                 os.write(writer, b"1")
                 time.sleep(0.7)
-            os._exit(0)
+
+        pid = forked(hold)
         os.read(reader, 1)
         with turn(str(tmp_path), "bob@lab: x", LIMIT_S, events.append):
             assert (tmp_path / "busy").read_text() == "bob@lab: x"
