@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.forking import forked
 
 from edgewright_agent import recording
 from edgewright_agent import spool as spooling
@@ -27,7 +28,6 @@ from edgewright_agent.protocol_spool import Submission
 from edgewright_agent.spool import Emit, Spool
 from edgewright_agent.store import Store
 from edgewright_agent.turn import turn
-from tests.forking import forked
 
 LIMIT_S = 20.0
 Event = dict[str, Any]
