@@ -106,3 +106,58 @@ def training(shape: tuple[int, ...], classes: int, epochs: int = 1, count: int =
         batch_size=16,
         learning_rate=2e-3,
     )
+
+
+class Chain(nn.Module):
+    """Convolutions in a row, one of them depthwise, then a linear layer; channels of very unlike ranges."""
+
+    def __init__(self, channels: int = 16, spread: float = 1.5) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.features = nn.Sequential(
+            nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels), nn.ReLU(),
+            nn.Conv2d(channels, channels, 1), nn.ReLU(),
+        )  # fmt: skip
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.classify = nn.Linear(4 * channels, 5)
+        drawn = torch.Generator().manual_seed(1)
+        layers = (self.features[0], self.features[3], self.features[5])
+        with torch.no_grad():
+            for layer in layers:
+                factors = torch.exp(spread * torch.randn(channels, generator=drawn))
+                layer.weight.mul_(factors.reshape(-1, 1, 1, 1))
+            self.features[1].running_var.mul_(torch.rand(channels, generator=drawn) + 0.5)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.classify(self.pool(self.features(image)).flatten(1))
+        return scores
+
+
+class Attention(nn.Module):
+    """A transformer's block over ``[1, 8, 32]`` whose normalisations make a few channels very large."""
+
+    def __init__(self, width: int = 32, outlier: float = 40.0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.norm = nn.LayerNorm(width)
+        self.queries, self.keys, self.values = (nn.Linear(width, width) for _ in range(3))
+        self.out = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width)
+        self.wide, self.narrow = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        with torch.no_grad():
+            for norm in (self.norm, self.norm2):
+                norm.weight[::11] *= outlier
+            for layer in (self.queries, self.keys, self.values, self.wide):
+                layer.weight[:, ::11] /= outlier
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        seen = self.norm(x)
+        q, k, v = self.queries(seen), self.keys(seen), self.values(seen)
+        x = x + self.out((q @ k.transpose(1, 2) / q.shape[-1] ** 0.5).softmax(-1) @ v)
+        result: torch.Tensor = x + self.narrow(torch.relu(self.wide(self.norm2(x))))
+        return result
+
+
+def tokens(seed: int = 0) -> torch.Tensor:
+    return torch.randn(1, 8, 32, generator=torch.Generator().manual_seed(seed))

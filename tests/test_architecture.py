@@ -34,6 +34,7 @@ RANKS = {
     "report": 40,
     "compress": 32,
     "export": 30,
+    "latency": 28,
     "store": 30,
     "transport": 30,
 }
@@ -262,6 +263,7 @@ def test_help_imports_nothing_heavy() -> None:
         "keys",
         "profile-ops",
         "profiles",
+        "prune",
         "report",
         "run",
         "verify",

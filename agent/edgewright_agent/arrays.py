@@ -97,7 +97,7 @@ def _compare_one(got: Any, want: Any) -> Parity:
     max_abs = float(error.max()) if error.size else 0.0
     noise = float(np.square(np.minimum(error, 1e150)).sum())
     signal = float(np.square(np.clip(np.nan_to_num(b), -1e150, 1e150)).sum())
-    sqnr = float(10 * np.log10(signal / noise)) if noise > 0 and signal > 0 else None
+    sqnr = float(10 * (np.log10(signal) - np.log10(noise))) if noise > 0 and signal > 0 else None
     return Parity(_cosine(a, b), max_abs, sqnr, _top1(got, want))
 
 

@@ -69,7 +69,7 @@ def _refusal(technique: Any, step: Step, profile: DeviceProfile, format: str) ->
 def _on_device(step: Step, profile: DeviceProfile) -> tuple[str, ...]:
     features = {name for feature in profile.hardware.features for name in feature.split("|")}
     native = profile.numeric.native
-    if step.technique == "quantize":
+    if step.technique in ("qat", "quantize"):
         chosen = step.options.format_for(profile)
         reduced = " of 7 bits" if chosen.reduce_range else ""
         stored = f"ONNX: {chosen.activation} activations, {chosen.weight} weights{reduced}"

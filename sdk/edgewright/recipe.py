@@ -44,13 +44,17 @@ ENTRY_POINTS = "edgewright.techniques"
 
 #: Edgewright's own techniques: name -> ``module:class``.
 OWN_TECHNIQUES: dict[str, str] = {
+    "adaround": "edgewright.compress.adaround:AdaRound",
     "distill": "edgewright.compress.distill:Distill",
+    "equalize": "edgewright.compress.equalize:Equalize",
     "factorize": "edgewright.compress.factorize:Factorize",
     "fp16": "edgewright.compress.fp16:Fp16",
     "prune": "edgewright.compress.prune:Prune",
+    "qat": "edgewright.compress.qat:Qat",
     "quantize": "edgewright.compress.quantize:Quantize",
     "quantize-weights": "edgewright.compress.weight_only:WeightOnly",
     "share": "edgewright.compress.share:Share",
+    "smooth": "edgewright.compress.smooth:Smooth",
     "sparsify": "edgewright.compress.sparsify:Sparsify",
 }
 
@@ -262,14 +266,43 @@ def _step(table: Mapping[str, Any], where: str) -> Step:
     return Step(head.technique, parse(options, technique.options, where))
 
 
+#: The step after which the file holds integers, and the steps on a file that need it in floats.
+_QAT = "qat"
+_NEED_FLOATS = ("fp16", "quantize", "quantize-weights", "share")
+_IN_WORDS = {"qat": " (quantization-aware training)", "quantize": " (post-training quantization)"}
+
+
 def _check_order(steps: tuple[Step, ...], where: str) -> None:
     last_file = ""
+    is_trained = False
     for number, step in enumerate(steps, 1):
+        if is_trained:
+            _check_after_qat(step.technique, f"{where}: step {number}")
+        is_trained = is_trained or step.technique == _QAT
         if find_technique(step.technique).stage == "file":
             last_file = step.technique
         elif last_file:
             raise ConfigError(
-                f"{where}: step {number}: {step.technique!r} edits the model, but {last_file!r} before it"
-                " edits the exported file",
+                f"{where}: step {number}: {_named(step.technique)} edits the model, but {_named(last_file)}"
+                " before it edits the exported file",
                 mend=f"put {step.technique!r} before {last_file!r}",
             )
+
+
+def _check_after_qat(technique: str, where: str) -> None:
+    if find_technique(technique).stage == "model":
+        raise ConfigError(
+            f"{where}: {technique!r} edits the model, but {_named(_QAT)} before it has fitted the model to"
+            " its integers",
+            mend=f"put {technique!r} before {_QAT!r}" if technique != _QAT else "train once",
+        )
+    if technique in _NEED_FLOATS:
+        raise ConfigError(
+            f"{where}: {_named(technique)} needs a file in floats, but {_named(_QAT)} before it has"
+            " quantized the file already",
+            mend=f"leave out {technique!r} or {_QAT!r}",
+        )
+
+
+def _named(technique: str) -> str:
+    return f"{technique!r}{_IN_WORDS.get(technique, '')}"

@@ -60,6 +60,11 @@ def test_figures_stay_in_their_range_whatever_is_compared(want: Any, data: st.Da
     assert worst.sqnr_db is None or np.isfinite(worst.sqnr_db)
 
 
+def test_next_to_nothing_against_infinity_has_a_ratio() -> None:
+    worst, _ = arrays.compare({"y": np.array([np.inf], np.float32)}, {"y": np.array([1e-44], np.float32)})
+    assert worst.sqnr_db is not None and worst.sqnr_db < -3000
+
+
 @pytest.mark.parametrize("name", ["file", "allow_pickle", "a/b c:0", "../up", "/root", "x.npy", "arr_0", "ü"])
 def test_any_name_survives_a_file(tmp_path: Any, name: str) -> None:
     path = str(tmp_path / "a.npz")

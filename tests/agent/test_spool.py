@@ -85,6 +85,8 @@ def place(tmp_path: Path) -> Iterator[Place]:
     for pid in made.ran:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")

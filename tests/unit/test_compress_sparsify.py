@@ -60,6 +60,29 @@ def test_of_every_group_as_many_stay_as_asked(n: int, m: int) -> None:
     assert f"in a {n}:{m} pattern" in changed.notes[0]
 
 
+class Recurrent(nn.Module):
+    """Two recurrent layers and a classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.recurrent = nn.GRU(8, 16, num_layers=2, batch_first=True)
+        self.classify = nn.Linear(16, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.classify(self.recurrent(x[:, None])[0][:, -1])
+        return scores
+
+
+@pytest.mark.parametrize("by", ["magnitude", "obd"])
+def test_recurrent_layers_lose_weights_but_no_biases(by: str) -> None:
+    module = Recurrent().eval()
+    Sparsify().apply(job(module), SparsifyOptions(amount=0.5, scope="local", by=by))  # type: ignore[arg-type]
+    shares = {name: float((p == 0).float().mean()) for name, p in module.recurrent.named_parameters()}
+    assert len(shares) == 8
+    assert all(share == pytest.approx(0.5 if "weight" in name else 0.0) for name, share in shares.items())
+
+
 @pytest.mark.parametrize("options", [{"n": 4, "m": 2}, {"n": 2}, {"m": 4}, {"amount": 1.5}, {"by": "luck"}])
 def test_options_that_make_no_sense_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
@@ -67,5 +90,5 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, object]) -> N
 
 
 def test_a_model_without_weights_is_an_error() -> None:
-    with pytest.raises(CompressionError, match="no convolution and no linear layer"):
+    with pytest.raises(CompressionError, match="no convolution, linear or recurrent layer"):
         Sparsify().apply(job(nets.NoWeights()), SparsifyOptions())

@@ -172,3 +172,23 @@ def test_fine_tuning_can_be_taught(teacher: nn.Module) -> None:
     tune(work, plain, Tuning())
     tune(work, taught, Tuning(distillation="response"))
     assert any(not torch.equal(a, b) for a, b in zip(plain.parameters(), taught.parameters(), strict=True))
+
+
+def test_a_weight_of_nothing_is_a_student_alone() -> None:
+    """Its loss is the task's: what the teacher is does not matter."""
+    made = []
+    for teacher in (nets.Dense(32), nets.Dense(128)):
+        work = job(nets.Dense(16).eval())
+        work = replace(work, workload=replace(work.workload, model=teacher))
+        made.append(Distill().apply(work, DistillOptions(weight=0.0)))
+    assert made[0].notes == ("the model without a teacher: 6 epochs",)
+    pairs = zip(*(one.module.parameters() for one in made), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_another_seed_gives_other_weights() -> None:
+    one, two = job(), job()
+    tune(one, one.module, Tuning(seed=1))
+    tune(two, two.module, Tuning(seed=2))
+    pairs = zip(one.module.parameters(), two.module.parameters(), strict=True)
+    assert any(not torch.equal(a, b) for a, b in pairs)

@@ -62,7 +62,7 @@ class Plan:
     @property
     def is_exact(self) -> bool:
         """Whether integers are computed here as on Arm, for which the file is and which never saturates."""
-        is_quantized = any(step.technique == "quantize" for step in self.recipe.file_steps)
+        is_quantized = any(step.technique in ("qat", "quantize") for step in self.recipe.steps)
         return is_quantized and self.format == "onnx" and self.profile.hardware.is_exact
 
     def key(self) -> str:
@@ -83,6 +83,19 @@ class Plan:
             tolerance=[limits.cosine, limits.max_abs],
             facts=self.facts(steps),
         )
+
+    def step_key(self, number: int) -> str:
+        """The request for what a step on the module keeps: the same for every format and batch."""
+        steps = self.recipe.model_steps[: number + 1]
+        content = {
+            "kind": "step",
+            "workload": [str(self.source.path), self.source.factory],
+            "versions": {name: _version(name, self.format) for name in ("edgewright", "torch")},
+            "code": _own_code(),
+            "steps": [step_table(step) for step in steps],
+            "facts": self.facts(steps),
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def facts(self, steps: tuple[Step, ...]) -> list[Mapping[str, object]]:
         """What the steps read from the profile.

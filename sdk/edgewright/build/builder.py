@@ -19,7 +19,7 @@ import numpy as np
 from edgewright.artifact import ExportParity, Quality, sha256_file
 from edgewright.boundary import foreign
 from edgewright.cache import Cache, Record
-from edgewright.compress import FileJob, ModelJob
+from edgewright.compress import Changed, FileJob, Finish, ModelJob
 from edgewright.errors import (
     CompressionError,
     ConfigError,
@@ -83,6 +83,13 @@ class _Session:
     def __init__(self, source: WorkloadSource) -> None:
         self.loaded: LoadedWorkload = load_workload(source)
         self.workload: Workload = self.loaded.workload
+        self.edited: dict[_StepKey, Changed] = {}
+
+    def remember(self, step_key: _StepKey, changed: Changed) -> None:
+        """Keep what a step made of the module, so that other formats need not train it again."""
+        self.edited[step_key] = replace(changed, module=copy.deepcopy(changed.module))
+        while len(self.edited) > _MAX_EDITED:
+            del self.edited[next(iter(self.edited))]
 
     def holds(self) -> bool:
         """Whether nothing that the workload read has changed since."""
@@ -124,6 +131,9 @@ class _Session:
 #: The workloads used last, so that the recipes of a plan share one load; torch modules are large, so few.
 _SESSIONS: dict[WorkloadSource, _Session] = {}
 _MAX_SESSIONS = 2
+#: Modules that steps have made and that are kept for the next format; by the cache, and what was asked.
+_MAX_EDITED = 4
+_StepKey = tuple[Path, str]
 _WAIT_POLICY = "OMP_WAIT_POLICY"
 
 
@@ -195,17 +205,30 @@ class _Build:
         workload, recipe = self._session.workload, self._plan.recipe
         module: torch.nn.Module = copy.deepcopy(workload.model).eval()
         notes: list[str] = []
+        finish: Finish | None = None
         for number, step in enumerate(recipe.model_steps):
+            step_key = self._store.checkpoints, self._plan.step_key(number)
+            if done := self._session.edited.get(step_key):
+                module, finish = copy.deepcopy(done.module), None
+                notes += done.notes
+                continue
             self._progress(step.technique)
             technique: Any = find_technique(step.technique)
             seed_everything()
             checkpoints = self._store.checkpoints / f"{key}-{number}"
-            job = ModelJob(module, workload, self._progress, checkpoints)
+            earlier = self._earlier(number)
+            job = ModelJob(
+                module, workload, self._progress, checkpoints, self._plan.profile, self._plan.format, earlier
+            )
             changed = technique.apply(job, step.options)
+            if changed.kept is not None and earlier is None:
+                self._keep(number, changed.kept)
             if checkpoints.is_dir():
                 shutil.rmtree(checkpoints)
-            module = changed.module.eval()
+            module, finish = changed.module.eval(), changed.finish
             notes += changed.notes
+            if finish is None and changed.kept is None:
+                self._session.remember(step_key, changed)
         self._progress(f"exporting to {self._plan.format}")
         outputs = torch_outputs(module, workload.example_inputs, str(self._plan.source))
         path = self._folder / f"exported.{self._plan.format}"
@@ -215,6 +238,9 @@ class _Build:
         notes += exporter(self._plan.format).export(request, path)
         self._progress("comparing with torch")
         parity = self._check_export(path, outputs, recipe)
+        if finish is not None:
+            path, outputs, told = self._finished(path, finish)
+            notes += told
         torch_file = self._folder / "torch.npz"
         write_arrays(torch_file, outputs)
         record = Record(
@@ -227,6 +253,32 @@ class _Build:
         self._store.add(key, record)
         return record
 
+    def _earlier(self, number: int) -> dict[str, Array] | None:
+        """What a step on the module kept when it was done before, while the workload is what it was."""
+        held = self._store.find(self._plan.step_key(number))
+        return read_arrays(self._store.path(held, "kept")) if held else None
+
+    def _keep(self, number: int, arrays: Mapping[str, Array]) -> None:
+        path = self._folder / f"kept{number}.npz"
+        write_arrays(path, arrays)
+        loaded = self._session.loaded
+        record = Record(loaded.workload.name, {"kept": self._store.put(path)}, loaded.dependencies())
+        self._store.add(self._plan.step_key(number), record)
+
+    def _finished(self, source: Path, finish: Finish) -> tuple[Path, dict[str, Array], tuple[str, ...]]:
+        """The exported file finished, what it is to compute, and notes."""
+        self._progress("writing the file")
+        workload, plan = self._session.workload, self._plan
+        out = self._folder / f"finished.{plan.format}"
+        samples = tuple(
+            self._as_file(source, sample) for sample in workload.calibration or finish.samples
+        )
+        job = FileJob(source, out, plan.format, samples, plan.profile, self._progress)
+        seed_everything()
+        notes = finish.write(job)
+        outputs = torch_outputs(finish.simulated, workload.example_inputs, str(plan.source), own=True)
+        return out, outputs, notes
+
     def _check_export(self, path: Path, outputs: Mapping[str, Array], recipe: Recipe) -> ExportParity:
         run = self._run(path, evaluate=False)
         return compare(outputs, run.outputs, recipe.export_tolerance, f"the {self._plan.format} export")
@@ -238,7 +290,8 @@ class _Build:
             self._progress(step.technique)
             technique: Any = find_technique(step.technique)
             out = self._folder / f"step{number}.{self._plan.format}"
-            job = FileJob(source, out, self._plan.format, self._calibration(source), self._plan.profile)
+            samples = self._calibration(source)
+            job = FileJob(source, out, self._plan.format, samples, self._plan.profile, self._progress)
             seed_everything()
             notes = (*notes, *technique.apply(job, step.options))
             if sha256_file(out) == sha256_file(source):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgewright.compress import FileJob, ModelJob
+from edgewright.compress.mixed import sqnr_db
 from edgewright.config import did_you_mean, parse
 from edgewright.errors import CompressionError, ConfigError, EdgewrightError
 from edgewright.profile import DeviceProfile
@@ -34,8 +35,6 @@ Progress = Callable[[str], None]
 
 #: Samples that outputs are compared on.
 _SAMPLES = 128
-#: Nodes of an ONNX file with weights to quantize.
-_OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 #: Options that compress one layer, given its name.
 _ALONE: dict[str, Callable[[str], dict[str, Any]]] = {
     "factorize": lambda name: {"layers": [name], "rank": "ratio", "ratio": 0.5, "fine_tune": False},
@@ -89,7 +88,8 @@ def sensitivity(
             f"{technique!r} does not work layer by layer", mend=did_you_mean(technique, TECHNIQUES)
         )
     if technique == "quantize":
-        return quantized_alone(source, load_recipe("fp32"), profile, cache=cache, progress=progress)
+        plain = load_recipe("fp32")
+        return quantized_alone(source, plain, profile, "onnx", cache=cache, progress=progress)
     return _edited(open_workload(source), technique, progress)
 
 
@@ -112,53 +112,77 @@ def _edited(workload: Workload, technique: str, progress: Progress) -> Sensitivi
             effects.append(Effect(name, layer.weight.numel(), reason=error.message))
             continue
         got = _outputs(changed.module, workload)
-        effects.append(Effect(name, layer.weight.numel(), _sqnr(want, got), _score(workload, got)))
+        effects.append(Effect(name, layer.weight.numel(), sqnr_db(want, got), _score(workload, got)))
     return _sorted(technique, workload, want, effects)
 
 
 def quantized_alone(
-    source: WorkloadSource, recipe: Recipe, profile: DeviceProfile, *, cache: Path, progress: Progress
+    source: WorkloadSource,
+    recipe: Recipe,
+    profile: DeviceProfile,
+    format: str,
+    *,
+    cache: Path,
+    progress: Progress,
 ) -> Sensitivity:
-    """Nodes of the file that ``recipe`` exports to ONNX, judged by what onnxruntime computes.
+    """Nodes of the file that ``recipe`` exports, judged by what the runtime computes.
 
     Args:
         recipe: of steps on the module only.
     """
-    import onnx
-
+    from edgewright.export import exporter
     from edgewright.reference import reference_run
 
     progress("exporting")
-    artifact = build(source, recipe, profile.name, profile, "onnx", cache=cache)
+    artifact = build(source, recipe, profile.name, profile, format, cache=cache)
     workload = open_workload(source)
     samples = _samples(workload)
     technique: Any = find_technique("quantize")
 
     def run(path: Path) -> tuple[Array, ...]:
-        exact = profile.hardware.is_exact
-        return tuple(reference_run([path], "onnx", evaluation=samples, exact=exact).evaluation.values())
+        exact = profile.hardware.is_exact and format == "onnx"
+        return tuple(reference_run([path], format, evaluation=samples, exact=exact).evaluation.values())
 
     want = run(artifact.path)
-    model = onnx.load(str(artifact.path))
-    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
-    calibration = tuple(tuple(t.numpy() for t in sample) for sample in workload.calibration)
+    kinds = exporter(format).input_types(artifact.path)
+    calibration = tuple(
+        tuple(t.numpy().astype(kind, copy=False) for t, kind in zip(sample, kinds, strict=True))
+        for sample in workload.calibration
+    )
     effects = []
     with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
-        for node in model.graph.node:
-            weights = next((sizes[name] for name in node.input[1:] if name in sizes), 0)
-            if node.op_type not in _OPERATORS or not weights:
-                continue
-            progress(f"quantize {node.name}")
-            out = Path(folder, "one.onnx")
-            job = FileJob(artifact.path, out, "onnx", calibration, profile)
+        for name, weights in _weighted_nodes(artifact.path, format):
+            progress(f"quantize {name}")
+            out = Path(folder, f"one.{format}")
+            job = FileJob(artifact.path, out, format, calibration, profile)
             try:
-                technique.apply(job, parse(_ALONE["quantize"](node.name), technique.options, "quantize"))
+                technique.apply(job, parse(_ALONE["quantize"](name), technique.options, "quantize"))
                 got = run(out)
             except EdgewrightError as error:
-                effects.append(Effect(node.name, weights, reason=error.message))
+                effects.append(Effect(name, weights, reason=error.message))
                 continue
-            effects.append(Effect(node.name, weights, _sqnr(want, got), _score(workload, got)))
+            effects.append(Effect(name, weights, sqnr_db(want, got), _score(workload, got)))
     return _sorted("quantize", workload, want, effects)
+
+
+def _weighted_nodes(path: Path, format: str) -> list[tuple[str, int]]:
+    """The nodes with weights to quantize, and how many these are."""
+    if format == "tflite":
+        from edgewright.compress.quantize_tflite import operator_names
+
+        return [(name, weights) for name, weights in operator_names(bytearray(path.read_bytes())) if weights]
+    import onnx
+
+    from edgewright.compress.quantize_onnx import WEIGHTED
+
+    model = onnx.load(str(path))
+    sizes = {tensor.name: int(np.prod(tensor.dims)) for tensor in model.graph.initializer}
+    found = (
+        (node.name, next((sizes[name] for name in node.input[1:] if name in sizes), 0))
+        for node in model.graph.node
+        if node.op_type in WEIGHTED
+    )
+    return [(name, weights) for name, weights in found if weights]
 
 
 def _sorted(
@@ -187,16 +211,6 @@ def _outputs(module: torch.nn.Module, workload: Workload) -> tuple[Array, ...]:
             returned = module(*(torch.from_numpy(np.ascontiguousarray(value)[None]) for value in sample))
         collected.append([leaf.numpy() for leaf in _pytree.tree_leaves(returned) if leaf is not None])
     return tuple(np.concatenate(column) for column in zip(*collected, strict=True))
-
-
-def _sqnr(want: tuple[Array, ...], got: tuple[Array, ...]) -> float:
-    """The worst output's, in decibels."""
-    ratios = []
-    for a, b in zip(want, got, strict=True):
-        noise = float(((a.astype(np.float64) - b) ** 2).sum())
-        signal = float((a.astype(np.float64) ** 2).sum())
-        ratios.append(math.inf if noise == 0 else 10 * math.log10(max(signal, 1e-30) / noise))
-    return min(ratios)
 
 
 def _score(workload: Workload, outputs: tuple[Array, ...]) -> float | None:

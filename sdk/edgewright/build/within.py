@@ -48,13 +48,15 @@ def build_within(
     lost = _lost(artifact, source)
     if lost <= limit:
         return artifact
-    if not any(step.technique == _QUANTIZE for step in recipe.steps) or artifact.format != "onnx":
+    if not any(step.technique == _QUANTIZE for step in recipe.steps):
         raise _cannot(recipe, lost, "no step of it can keep single nodes in floats")
     before = replace(unlimited, steps=recipe.model_steps, tolerance=recipe.export_tolerance)
     beforehand = _lost(plain(before), source)
     if beforehand > limit:
         raise _cannot(recipe, lost, f"the steps before quantization lose {beforehand:.4g}")
-    found = quantized_alone(source, before, profile, cache=cache, progress=progress or (lambda _: None))
+    found = quantized_alone(
+        source, before, profile, artifact.format, cache=cache, progress=progress or (lambda _: None)
+    )
     ranked = [effect.layer for effect in found.effects if effect.sqnr_db is not None]
 
     def keeping(count: int) -> Artifact:

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Time every node of a model on a device, and explain a difference.",
     ),
     "profiles": ("edgewright.cli.profiles", "profiles", "List, show and check device profiles."),
+    "prune": ("edgewright.cli.prune", "prune", "Prune a model down to a latency measured on a device."),
     "report": ("edgewright.cli.report", "report", "Render a stored run."),
     "run": ("edgewright.cli.run", "run", "Measure a plan: workloads x recipes x runtimes x devices."),
     "sensitivity": (

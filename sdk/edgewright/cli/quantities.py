@@ -8,6 +8,8 @@ import click
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 _DURATION = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(s|m|min|h|)")
+_NANOSECONDS = {"s": 1e9, "ms": 1e6, "us": 1e3, "\N{MICRO SIGN}s": 1e3, "ns": 1.0}
+_LATENCY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(s|ms|us|\N{MICRO SIGN}s|ns)")
 _BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _SIZE = re.compile(r"([1-9][0-9]{0,5}) ?([KMG])(?:i?B)?", re.IGNORECASE)
 _SHARE = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,6})?)( ?%)?")
@@ -31,6 +33,17 @@ def parse_duration(text: str, option: str) -> float:
     if seconds <= 0:
         raise click.BadParameter(f"{text!r} is not a duration such as 60s or 2m", param_hint=option)
     return seconds
+
+
+def parse_latency(text: str, option: str) -> float:
+    """``4ms``, ``250us`` or ``0.1s`` in nanoseconds, above 0."""
+    match = _LATENCY.fullmatch(text.strip())
+    latency_ns = float(match[1]) * _NANOSECONDS[match[2]] if match else 0.0
+    if latency_ns <= 0:
+        raise click.BadParameter(
+            f"{text!r} is not a latency such as 4ms or 250us, nor a percentage such as 60%", param_hint=option
+        )
+    return latency_ns
 
 
 def parse_size(text: str, option: str) -> int:

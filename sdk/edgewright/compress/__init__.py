@@ -14,16 +14,44 @@ from edgewright.workload import Array, Workload
 if TYPE_CHECKING:
     import torch
 
+    from .calibration import Observe, Range
+
 #: onnxruntime, which some techniques import, reports home unless it is told not to before it is loaded.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
+class Finish(Protocol):
+    """What a step on the module has still to do to the file that the module is exported to.
+
+    Attributes:
+        simulated: computes in torch what the finished file is to compute.
+        samples: inputs like the example inputs, for a workload without calibration.
+    """
+
+    simulated: torch.nn.Module
+    samples: tuple[tuple[torch.Tensor, ...], ...]
+
+    def write(self, job: FileJob) -> tuple[str, ...]:
+        """Write ``job.out``; the notes say what the user should know.
+
+        Raises:
+            CompressionError: when it failed or changed nothing.
+        """
+
+
 @dataclass(frozen=True)
 class Changed:
-    """An edited module, and what the user should know of the edit, one line each."""
+    """An edited module, and what the user should know of the edit, one line each.
+
+    Attributes:
+        finish: what is left to do once the module is exported.
+        kept: what :attr:`ModelJob.earlier` is to hold when the same step is asked for again.
+    """
 
     module: torch.nn.Module
     notes: tuple[str, ...] = ()
+    finish: Finish | None = None
+    kept: Mapping[str, Array] | None = None
 
 
 def _unheard(_: str) -> None:
@@ -39,12 +67,17 @@ class ModelJob:
         tell: says what goes on, a few words at a time.
         checkpoints: a folder for what a long step needs to go on after a kill; None keeps nothing. What is
             written there is named by the step, and removed when the step is done.
+        profile, format: what the module is exported for afterwards, where that is known.
+        earlier: what this step kept when it was done before, for another format or batch.
     """
 
     module: torch.nn.Module
     workload: Workload
     tell: Callable[[str], None] = _unheard
     checkpoints: Path | None = None
+    profile: DeviceProfile | None = None
+    format: str = ""
+    earlier: Mapping[str, Array] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +88,9 @@ class FileJob:
         source, out: the file as it is, and where the edited one goes.
         format: ``onnx`` or ``tflite``.
         calibration: the workload's samples, each one array per input of the file, in its order and types.
+        tell: says what goes on, a few words at a time.
+        learnt: ranges of activations that were trained, which go before calibrated ones: by the file's
+            tensors, given what shows these.
     """
 
     source: Path
@@ -62,6 +98,8 @@ class FileJob:
     format: str
     calibration: tuple[tuple[Array, ...], ...]
     profile: DeviceProfile
+    tell: Callable[[str], None] = _unheard
+    learnt: Callable[[Observe], Mapping[str, Range]] | None = None
 
 
 class ModelTechnique(Protocol):

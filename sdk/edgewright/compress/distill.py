@@ -22,7 +22,7 @@ from edgewright.profile import DeviceProfile
 
 from . import Changed, ModelJob
 from .distillation import Response, first, teach
-from .tuning import SEED, Tuning, training_of, tune
+from .tuning import Tuning, training_of, tune
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,8 @@ class DistillOptions:
         student: a light network to train in the model's place, see ``edgewright models list``; without one
             the model itself is trained, as the steps before have left it.
         width: of that network's channels, as a share of the published ones.
-        temperature, weight: how soft the teacher's answers are, and its share in the loss.
+        temperature, weight: how soft the teacher's answers are, and its share in the loss; at 0 the student
+            learns alone, to see what the teacher is worth.
         generations: for ``self``, how many students follow each other.
         tuning: how to train.
     """
@@ -50,7 +51,7 @@ class DistillOptions:
     student: str = ""
     width: Annotated[float, Field(gt=0.0, le=4.0)] = 1.0
     temperature: Annotated[float, Field(gt=0.0, le=100.0)] = 4.0
-    weight: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    weight: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
     generations: Annotated[int, Field(ge=1, le=20)] = 2
     tuning: Tuning = field(default_factory=Tuning)
 
@@ -72,14 +73,17 @@ class Distill:
         """See :class:`edgewright.compress.ModelTechnique`."""
         training_of(job, "distillation")
         student = _student(job, options)
-        if options.mode == "online":
+        if options.weight == 0:
+            said = tune(job, student, options.tuning, name="training alone")
+        elif options.mode == "online":
             said = _online(job, student, options)
         elif options.mode == "self":
             student, said = _generations(job, student, options)
         else:
             said = _offline(job, student, job.workload.model, options, "distillation")
         who = f"{options.student} at width {options.width:g}" if options.student else "the model"
-        return Changed(student.eval(), (f"{who} taught by {options.kind}, {options.mode}: {said}",))
+        how = f"taught by {options.kind}, {options.mode}" if options.weight else "without a teacher"
+        return Changed(student.eval(), (f"{who} {how}: {said}",))
 
 
 def _student(job: ModelJob, options: DistillOptions) -> torch.nn.Module:
@@ -92,7 +96,7 @@ def _student(job: ModelJob, options: DistillOptions) -> torch.nn.Module:
     example = job.workload.example_inputs
     with torch.no_grad():
         outputs = first(job.module(*example)).shape[-1]
-    torch.manual_seed(SEED)
+    torch.manual_seed(options.tuning.seed)
     return make_student(options.student, options.width, example[0], outputs)
 
 
@@ -105,7 +109,7 @@ def _offline(
 
 def _online(job: ModelJob, student: torch.nn.Module, options: DistillOptions) -> str:
     """Beside a peer of the same kind that is drawn anew."""
-    peer = _redrawn(student)
+    peer = _redrawn(student, options.tuning.seed + 1)
     return tune(job, student, options.tuning, name="mutual learning", terms=(_Peer(job, peer, options),))
 
 
@@ -125,11 +129,11 @@ def _generations(
     return tuned, f"{options.generations} generations of {said}"
 
 
-def _redrawn(module: torch.nn.Module) -> torch.nn.Module:
+def _redrawn(module: torch.nn.Module, seed: int) -> torch.nn.Module:
     import torch
 
     peer = copy.deepcopy(module)
-    torch.manual_seed(SEED + 1)
+    torch.manual_seed(seed)
     for layer in peer.modules():
         reset = getattr(layer, "reset_parameters", None)
         if reset is not None:

@@ -54,23 +54,30 @@ class Importance:
         if measure in ("taylor", "hessian"):
             self._gather(module, job)
 
-    def of(self, module: torch.nn.Module) -> Any:
-        """torch-pruning's estimator for ``module``, which is the one it was made for or a copy."""
+    def of(self, module: torch.nn.Module, *, compared: bool = False) -> Any:
+        """torch-pruning's estimator for ``module``, which is the one it was made for or a copy.
+
+        Args:
+            compared: channels of different groups are compared by what all their weights together are worth,
+                in the unit of the loss where the measure is in that unit, and otherwise by how much more than
+                the average of their group.
+        """
         import torch
         from torch_pruning import importance
 
         for name, parameter in module.named_parameters():
             if name in self._gradients:
                 parameter.grad = self._gradients[name].clone()
+        in_loss: Any = {"group_reduction": "sum", "normalizer": None} if compared else {}
         match self._measure:
             case "l1" | "l2":
                 return importance.GroupMagnitudeImportance(p=int(self._measure[1]))
             case "bn-scale":
                 return importance.BNScaleImportance()
             case "taylor":
-                return importance.GroupTaylorImportance()
+                return importance.GroupTaylorImportance(**in_loss)
             case "hessian":
-                estimator = importance.GroupHessianImportance()
+                estimator = importance.GroupHessianImportance(**in_loss)
                 named = dict(module.named_parameters())
                 estimator._accu_grad = {named[name]: value.clone() for name, value in self.squares.items()}
                 estimator._counter = {named[name]: 1 for name in self.squares}

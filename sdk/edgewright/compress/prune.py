@@ -82,6 +82,7 @@ class Prune:
         before = _parameters(module)
         if not before:
             raise CompressionError("prune: the model has no parameters")
+        sizes = {name: _channels(layer) for name, layer in _named(module, options.layers).items()}
         notes = []
         if options.sparsity_epochs:
             notes.append(_make_sparse(job, options))
@@ -89,7 +90,9 @@ class Prune:
         trained = ""
         for number in range(1, options.rounds + 1):
             left = (1 - options.amount) ** (number / options.rounds)
-            module = _search(module, job, options, wanted=left * before)
+            shares = _shares_now(module, options.layers, sizes, number / options.rounds)
+            if shares or not options.layers:
+                module = _search(module, job, replace(options, layers=shares), wanted=left * before)
             if _parameters(module) == before:
                 multiples = f"multiples of {options.round_to}"
                 raise CompressionError(
@@ -155,7 +158,8 @@ def _search(
 def _prune(
     module: torch.nn.Module, job: ModelJob, share: float, importance: Importance, options: PruneOptions
 ) -> torch.nn.Module:
-    named = _layers(module, options.layers)
+    shares = dict(options.layers)
+    named = {layer: shares[name] for name, layer in _named(module, options.layers).items()}
     with foreign(CompressionError, "prune (torch-pruning)"):
         import torch
         import torch_pruning
@@ -173,7 +177,7 @@ def _prune(
             global_pruning=options.scope == "global",
             pruning_ratio=share,
             pruning_ratio_dict=named,
-            ignored_layers=_output_layers(module, inputs),
+            ignored_layers=output_layers(module, inputs),
             round_to=options.round_to,
             in_channel_groups={},
             out_channel_groups={},
@@ -188,8 +192,12 @@ def _prune(
     return module
 
 
-def _layers(module: torch.nn.Module, shares: tuple[tuple[str, float], ...]) -> dict[torch.nn.Module, float]:
-    """The named layers themselves."""
+def _named(module: torch.nn.Module, shares: tuple[tuple[str, float], ...]) -> dict[str, torch.nn.Module]:
+    """The named layers.
+
+    Raises:
+        CompressionError: one is not there, or its share is none.
+    """
     found = dict(module.named_modules())
     for name, share in shares:
         if name not in found:
@@ -198,10 +206,35 @@ def _layers(module: torch.nn.Module, shares: tuple[tuple[str, float], ...]) -> d
             )
         if not 0 < share < 1:
             raise CompressionError(f"prune: the share of {name} is {share}", mend="between 0 and 1")
-    return {found[name]: share for name, share in shares}
+    return {name: found[name] for name, _ in shares}
 
 
-def _output_layers(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[torch.nn.Module]:
+def _channels(layer: torch.nn.Module) -> int | None:
+    """How many channels come out of a layer; None of a module that holds several layers."""
+    return getattr(layer, "out_channels", None) or getattr(layer, "out_features", None)
+
+
+def _shares_now(
+    module: torch.nn.Module,
+    shares: tuple[tuple[str, float], ...],
+    sizes: Mapping[str, int | None],
+    done: float,
+) -> tuple[tuple[str, float], ...]:
+    """The shares of the channels that are there now, so that after a part ``done`` of all rounds as many stay
+    as the shares of all channels say. Half a channel more stays: torch-pruning cuts off what is behind the
+    point, and a number that misses a whole one by its last bit would cost one, or with rounding many.
+    """
+    now: list[tuple[str, float]] = []
+    for name, layer in _named(module, shares).items():
+        share, size, there = dict(shares)[name], sizes[name], _channels(layer)
+        if size is None or there is None:
+            now.append((name, share))
+        elif (left := (round(size * (1 - share) ** done) + 0.5) / there) < 1:
+            now.append((name, 1 - left))
+    return tuple(now)
+
+
+def output_layers(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[torch.nn.Module]:
     """Layers whose output channels are the model's outputs, which have to stay."""
     import torch_pruning
 

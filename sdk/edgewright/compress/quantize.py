@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from edgewright.config import STRICT
-from edgewright.errors import CompressionError, UnsupportedError
+from edgewright.errors import CompressionError, ConfigError, UnsupportedError
 from edgewright.profile import DeviceProfile, Int8Format
 
 from . import FileJob
@@ -21,25 +21,41 @@ class QuantizeOptions:
 
     Attributes:
         mode: ``static`` fixes the activations' ranges by calibration, ``dynamic`` finds them at run time.
-        calibrator: how ranges come from samples: their extremes, the histogram cut that loses the least
-            information, or a percentile of it. TFLite has extremes only.
-        percentile: for that calibrator, in percent.
+        calibrator: how ranges come from samples, see :mod:`edgewright.compress.calibration`.
+        percentile: for that calibrator, how many values to keep, in percent.
+        symmetric: ranges of activations that reach as far below zero as above, or just where the values lie;
+            left out, the latter, as both runtimes have it.
         activation, weight: integer types.
         per_channel: one scale for each output channel of a weight, instead of one in all.
         reduce_range: weights in 7 bits.
-        keep: names of nodes that stay in floats, as ``edgewright sensitivity`` tells them; in ONNX.
+        bias_correction: take from each bias what the rounding of the weights adds on the average.
+        keep: names of nodes that stay in floats, as ``edgewright sensitivity`` tells them.
         only: names of the only nodes to quantize.
+        keep_worst: how many nodes more to keep in floats, those that do the most damage, see
+            :mod:`edgewright.compress.mixed`.
+        min_sqnr_db: keep as few of the worst nodes in floats as it takes for the outputs to have this
+            signal-to-noise ratio on calibration samples.
     """
 
     mode: Literal["static", "dynamic"] = "static"
-    calibrator: Literal["minmax", "entropy", "percentile"] = "minmax"
+    calibrator: Literal["minmax", "entropy", "percentile", "mse"] = "minmax"
     percentile: Annotated[float, Field(gt=50.0, le=100.0)] = 99.99
+    symmetric: bool | None = None
     activation: Literal["uint8", "int8"] | None = None
     weight: Literal["uint8", "int8"] | None = None
     per_channel: bool | None = None
     reduce_range: bool | None = None
+    bias_correction: bool = False
     keep: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
+    keep_worst: Annotated[int, Field(ge=0)] = 0
+    min_sqnr_db: Annotated[float, Field(gt=0.0)] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what needs calibration in a mode that has none."""
+        for name in ("symmetric", "bias_correction", "keep_worst", "min_sqnr_db"):
+            if self.mode == "dynamic" and getattr(self, name) not in (None, False, 0):
+                raise ConfigError(f"quantize: {name} needs calibration", mend="use mode = 'static'")
 
     def format_for(self, profile: DeviceProfile) -> Int8Format:
         """The integer format: these options where they say, else the profile's."""
@@ -92,14 +108,6 @@ class Quantize:
 
 
 def _refuse_in_tflite(options: QuantizeOptions) -> None:
-    if options.mode == "static" and options.calibrator != "minmax":
-        raise UnsupportedError(
-            f"TFLite has no {options.calibrator!r} calibrator", mend="use calibrator = 'minmax' for TFLite"
-        )
-    if options.keep or options.only:
-        raise UnsupportedError(
-            "nodes of a TFLite file cannot be told apart by name", mend="leave out keep and only"
-        )
     fixed = {"activation": "int8", "weight": "int8", "reduce_range": False}
     for name, only in fixed.items():
         if getattr(options, name) not in (None, only):

@@ -6,7 +6,7 @@ import platform
 import tempfile
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,8 +16,12 @@ from edgewright.errors import CompressionError
 from edgewright.export.onnx import write_model
 from edgewright.export.onnx_tidy import strip
 from edgewright.profile import Int8Format
+from edgewright.workload import Array
 
 from . import FileJob
+from .calibration import calibrate
+from .calibration_onnx import as_tensors_range, observer, open_session
+from .mixed import in_floats, ranges_note
 
 if TYPE_CHECKING:
     import onnx
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 #: Zero point of unsigned weights whose range is symmetric.
 _MIDDLE = 128
 _VNNI = frozenset({"avx_vnni", "avx512_vnni"})
+#: Nodes with weights to quantize.
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeLSTM")
 
 
@@ -38,17 +44,25 @@ def quantize(job: FileJob, options: QuantizeOptions, chosen: Int8Format) -> tupl
     """
     import onnx
 
-    with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
+    notes: tuple[str, ...] = ()
+    with (
+        tempfile.TemporaryDirectory(prefix="edgewright-") as folder,
+        foreign(CompressionError, "quantize (onnxruntime)"),
+    ):
         prepared, raw = Path(folder, "prepared.onnx"), Path(folder, "quantized.onnx")
-        with foreign(CompressionError, "quantize (onnxruntime)"):
-            from onnxruntime.quantization.shape_inference import quant_pre_process
+        from onnxruntime.quantization.shape_inference import quant_pre_process
 
-            quant_pre_process(str(job.source), str(prepared), skip_symbolic_shape=True)
-            _check_names(onnx.load(str(prepared)), (*options.keep, *options.only))
-            if options.mode == "static":
-                _static(prepared, raw, job, options, chosen)
-            else:
-                _dynamic(prepared, raw, options, chosen)
+        quant_pre_process(str(job.source), str(prepared), skip_symbolic_shape=True)
+        _check_names(onnx.load(str(prepared)), (*options.keep, *options.only))
+        if options.mode == "static":
+            made = StaticOnnx(prepared, job, options, chosen)
+            kept, notes = in_floats(made, options, Path(folder), job.tell)
+            made.write(raw, keep=(*options.keep, *kept), only=options.only)
+            if options.bias_correction:
+                notes += made.correct_biases(raw)
+                made.write(raw, keep=(*options.keep, *kept), only=options.only)
+        else:
+            _dynamic(prepared, raw, options, chosen)
         model = onnx.load(str(raw))
         if options.mode == "dynamic" and chosen.per_channel:
             scale_channels(model, onnx.load(str(prepared)))
@@ -60,37 +74,93 @@ def quantize(job: FileJob, options: QuantizeOptions, chosen: Int8Format) -> tupl
         )
     strip(model)
     write_model(model, job.out)
-    return (_format_note(chosen, options.mode), *_saturation_note(job, chosen, options.mode))
-
-
-def _static(prepared: Path, raw: Path, job: FileJob, options: QuantizeOptions, chosen: Int8Format) -> None:
-    import onnx
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-
-    methods = {
-        "minmax": CalibrationMethod.MinMax,
-        "entropy": CalibrationMethod.Entropy,
-        "percentile": CalibrationMethod.Percentile,
-    }
-    types = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
-    names = [value.name for value in onnx.load(str(prepared)).graph.input]
-    extra: dict[str, Any] = {}
-    if options.calibrator == "percentile":
-        extra["CalibPercentile"] = options.percentile
-    quantize_static(
-        str(prepared),
-        str(raw),
-        _reader(names, job),
-        quant_format=QuantFormat.QDQ,
-        per_channel=chosen.per_channel,
-        reduce_range=chosen.reduce_range,
-        activation_type=types[chosen.activation],
-        weight_type=types[chosen.weight],
-        calibrate_method=methods[options.calibrator],
-        nodes_to_quantize=list(options.only),
-        nodes_to_exclude=list(options.keep),
-        extra_options=extra,
+    return (
+        _format_note(chosen, options),
+        *notes,
+        *_saturation_note(job, chosen, options.mode),
     )
+
+
+class StaticOnnx:
+    """A prepared file with the ranges of its activations, to be quantized in whole or in parts."""
+
+    def __init__(self, prepared: Path, job: FileJob, options: QuantizeOptions, chosen: Int8Format) -> None:
+        import onnx
+
+        self._model = onnx.load(str(prepared))
+        self._job = job
+        self._options = options
+        self._chosen = chosen
+        self._ranges = calibrate(
+            observer(self._model),
+            job.calibration,
+            options.calibrator,
+            percentile=options.percentile,
+            symmetric=bool(options.symmetric),
+            tell=job.tell,
+        )
+        if job.learnt is not None:
+            self._ranges |= job.learnt(observer(self._model))
+
+    def names(self) -> tuple[str, ...]:
+        """Of the nodes with weights that are to be quantized."""
+        constants = {tensor.name for tensor in self._model.graph.initializer}
+        found = (
+            node.name
+            for node in self._model.graph.node
+            if node.op_type in WEIGHTED and constants & set(node.input[1:2])
+        )
+        return tuple(
+            name
+            for name in found
+            if name not in self._options.keep and (not self._options.only or name in self._options.only)
+        )
+
+    def write(self, out: Path, *, keep: tuple[str, ...] = (), only: tuple[str, ...] = ()) -> None:
+        """Write the file with integers, but for the nodes ``keep`` and, given ``only``, all others."""
+        import onnx
+        from onnxruntime.quantization import QuantType
+        from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+        from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+        model = onnx.ModelProto()
+        model.CopyFrom(self._model)
+        types = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
+        symmetric = self._options.symmetric
+        quantizer = QDQQuantizer(
+            model,
+            per_channel=self._chosen.per_channel,
+            reduce_range=self._chosen.reduce_range,
+            weight_qType=types[self._chosen.weight],
+            activation_qType=types[self._chosen.activation],
+            tensors_range=as_tensors_range(self._ranges),
+            nodes_to_quantize=list(only),
+            nodes_to_exclude=list(keep),
+            op_types_to_quantize=sorted({*QDQRegistry, *QLinearOpsRegistry}),
+            extra_options={} if symmetric is None else {"ActivationSymmetric": symmetric},
+        )
+        quantizer.quantize_model()
+        quantizer.model.save_model_to_file(str(out), False)
+
+    def samples(self) -> tuple[tuple[Array, ...], ...]:
+        """See :class:`edgewright.compress.mixed.Quantizable`."""
+        return self._job.calibration
+
+    def outputs(self, path: Path | None, samples: tuple[tuple[Array, ...], ...]) -> tuple[Array, ...]:
+        """What the written file, or the one before, computes on the samples, as it is executed."""
+        session = open_session(path or self._job.source, exact=self._job.profile.hardware.is_exact)
+        names = [value.name for value in session.get_inputs()]
+        rows = [session.run(None, dict(zip(names, sample, strict=True))) for sample in samples]
+        return tuple(np.stack(column) for column in zip(*rows, strict=True))
+
+    def correct_biases(self, quantized: Path) -> tuple[str, ...]:
+        """Take from each bias what the rounded weights of ``quantized`` add on the average."""
+        import onnx
+
+        from .bias_correction_onnx import correct
+
+        count = correct(self._model, onnx.load(str(quantized)), self._job.calibration, self._job.tell)
+        return (f"{count} biases corrected for the rounding of their weights",)
 
 
 def _check_names(model: onnx.ModelProto, names: tuple[str, ...]) -> None:
@@ -143,29 +213,13 @@ def scale_channels(model: onnx.ModelProto, original: onnx.ModelProto) -> None:
             tensors[f"{name}_{part}"].CopyFrom(numpy_helper.from_array(value, f"{name}_{part}"))
 
 
-def _reader(names: list[str], job: FileJob) -> Any:
-    from onnxruntime.quantization import CalibrationDataReader
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        """Feeds the samples once."""
-
-        def __init__(self) -> None:
-            self._samples = iter(job.calibration)
-
-        def get_next(self) -> Any:
-            """The next sample by input name, or None at the end."""
-            sample = next(self._samples, None)
-            return None if sample is None else dict(zip(names, sample, strict=True))
-
-    return Reader()
-
-
-def _format_note(chosen: Int8Format, mode: str) -> str:
+def _format_note(chosen: Int8Format, options: QuantizeOptions) -> str:
     per = "channel" if chosen.per_channel else "tensor"
-    if mode == "dynamic":
+    if options.mode == "dynamic":
         return f"dynamic int8: uint8 weights per {per}"
     reduced = " in 7 bits" if chosen.reduce_range else ""
-    return f"static int8: {chosen.activation} activations x {chosen.weight} weights{reduced} per {per}"
+    said = f"static int8: {chosen.activation} activations x {chosen.weight} weights{reduced} per {per}"
+    return f"{said}{ranges_note(options)}"
 
 
 def _saturation_note(job: FileJob, chosen: Int8Format, mode: str) -> tuple[str, ...]:

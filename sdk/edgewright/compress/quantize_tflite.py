@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import re
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgewright.boundary import foreign
+from edgewright.config import did_you_mean
 from edgewright.errors import CompressionError, UnsupportedError
 from edgewright.export.tflite import INSTALL, open_interpreter
 from edgewright.files import write_atomic
+from edgewright.workload import Array
 
 from . import FileJob
+from .calibration_tflite import observer, ranges_of
+from .mixed import in_floats, ranges_note
 
 if TYPE_CHECKING:
     from .quantize import QuantizeOptions
@@ -28,18 +35,115 @@ def quantize(job: FileJob, options: QuantizeOptions) -> tuple[str, ...]:
     Raises:
         CompressionError: when ai-edge-quantizer fails, or found nothing it could quantize.
     """
-    content = bytearray(job.source.read_bytes())
-    with foreign(CompressionError, "quantize (ai-edge-quantizer)"):
-        recipe = _int8_recipe(options)
-        ranges = None
+    notes: tuple[str, ...] = ()
+    with (
+        tempfile.TemporaryDirectory(prefix="edgewright-") as folder,
+        foreign(CompressionError, "quantize (ai-edge-quantizer)"),
+    ):
+        _check_names(bytearray(job.source.read_bytes()), (*options.keep, *options.only))
         if options.mode == "static":
-            ranges = _calibrate(content, recipe, job)
-            _raise_dead_channels(content, ranges)
-        result = _quantize(content, recipe, ranges)
+            made = StaticTflite(job, options)
+            kept, notes = in_floats(made, options, Path(folder), job.tell)
+            keep = (*options.keep, *kept)
+            result = made.made(keep=keep, only=options.only)
+            if options.bias_correction:
+                notes += made.correct_biases(result)
+                result = made.made(keep=keep, only=options.only)
+        else:
+            content = bytearray(job.source.read_bytes())
+            result = _quantize(content, _int8_recipe(options, options.keep, options.only), None)
     _write(job, result, np.int8, f"quantize ({options.mode})")
     per = "tensor" if options.per_channel is False else "channel"
     activations = "int8 activations x " if options.mode == "static" else ""
-    return (f"{options.mode} int8: {activations}int8 weights per {per}, float inputs and outputs",)
+    ranges = ranges_note(options) if options.mode == "static" else ""
+    said = f"{options.mode} int8: {activations}int8 weights per {per}, float inputs and outputs{ranges}"
+    return (said, *notes)
+
+
+class StaticTflite:
+    """A file with the ranges of its activations, to be quantized in whole or in parts."""
+
+    def __init__(self, job: FileJob, options: QuantizeOptions) -> None:
+        self._job = job
+        self._options = options
+        self._content = bytearray(job.source.read_bytes())
+        self._ranges = ranges_of(self._content, _int8_recipe(options), job, options)
+        _raise_dead_channels(self._content, self._ranges)
+
+    def names(self) -> tuple[str, ...]:
+        """Of the operators with weights that are to be quantized."""
+        options = self._options
+        found = (name for name, weighted in operator_names(self._content) if weighted)
+        return tuple(
+            name for name in found if name not in options.keep and (not options.only or name in options.only)
+        )
+
+    def samples(self) -> tuple[tuple[Array, ...], ...]:
+        """See :class:`edgewright.compress.mixed.Quantizable`."""
+        return self._job.calibration
+
+    def made(self, *, keep: tuple[str, ...] = (), only: tuple[str, ...] = ()) -> bytes:
+        """The file with integers, but for the operators ``keep`` and, given ``only``, all others."""
+        return _quantize(bytearray(self._content), _int8_recipe(self._options, keep, only), self._ranges)
+
+    def write(self, out: Path, *, keep: tuple[str, ...] = (), only: tuple[str, ...] = ()) -> None:
+        """See :class:`edgewright.compress.mixed.Quantizable`."""
+        out.write_bytes(self.made(keep=keep, only=only))
+
+    def outputs(self, path: Path | None, samples: tuple[tuple[Array, ...], ...]) -> tuple[Array, ...]:
+        """See :class:`edgewright.compress.mixed.Quantizable`."""
+        interpreter = open_interpreter(path or self._job.source)
+        interpreter.allocate_tensors()
+        rows = []
+        for sample in samples:
+            interpreter.reset_all_variables()
+            for detail, value in zip(interpreter.get_input_details(), sample, strict=True):
+                interpreter.set_tensor(detail["index"], value)
+            interpreter.invoke()
+            rows.append([interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()])
+        return tuple(np.stack(column) for column in zip(*rows, strict=True))
+
+    def correct_biases(self, quantized: bytes) -> tuple[str, ...]:
+        """Take from each bias what the rounded weights of ``quantized`` add on the average."""
+        from .bias_correction_tflite import correct
+
+        observe, samples = observer(self._job.source), self._job.calibration
+        self._content, count = correct(self._content, quantized, observe, samples, self._job.tell)
+        return (f"{count} biases corrected for the rounding of their weights",)
+
+
+def operator_names(content: bytearray) -> tuple[tuple[str, int], ...]:
+    """The operators of the main graph by their first output's name, and how many weights each has."""
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffers
+
+    model = flatbuffers.read_model(memoryview(content))
+    graph, weighted = model.subgraphs[0], {number for number, _ in weighted_operators(model)}
+    found = []
+    for number, operator in enumerate(graph.operators):
+        if len(operator.outputs):
+            shape = graph.tensors[operator.inputs[1]].shape if number in weighted else (0,)
+            name = flatbuffers.get_tensor_name(graph.tensors[operator.outputs[0]])
+            found.append((name, math.prod(map(int, shape))))
+    return tuple(found)
+
+
+def weighted_operators(model: Any) -> list[tuple[int, str]]:
+    """The operators of the main graph that have constant weights: their numbers and kinds."""
+    graph = model.subgraphs[0]
+    names = {number: name for name, number in _operator_codes().items()}
+    found = []
+    for number, operator in enumerate(graph.operators):
+        kind = names.get(model.operatorCodes[operator.opcodeIndex].builtinCode, "")
+        if kind and model.buffers[graph.tensors[operator.inputs[1]].buffer].data is not None:
+            found.append((number, kind))
+    return found
+
+
+def _check_names(content: bytearray, names: tuple[str, ...]) -> None:
+    known = [name for name, _ in operator_names(content)] if names else []
+    for name in names:
+        if name not in known:
+            raise CompressionError(f"quantize: no node is called {name!r}", mend=did_you_mean(name, known))
 
 
 def quantize_weights_to_fp16(job: FileJob) -> None:
@@ -83,32 +187,29 @@ def _manager() -> Any:
     return RecipeManager()
 
 
-def _int8_recipe(options: QuantizeOptions) -> Any:
+def _int8_recipe(options: QuantizeOptions, keep: tuple[str, ...] = (), only: tuple[str, ...] = ()) -> Any:
+    """Operators are told apart by their outputs' names, of which the first is the operator's here."""
     manager = _manager()
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
     from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 
     everything = TFLOperationName.ALL_SUPPORTED
     per = QuantGranularity.TENSORWISE if options.per_channel is False else QuantGranularity.CHANNELWISE
-    if options.mode == "dynamic":
-        manager.add_dynamic_config(_EVERYTHING, everything, 8, granularity=per)
-        return manager
-    manager.add_static_config(_EVERYTHING, everything, 8, 8, weight_granularity=per)
-    for ends in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
-        manager.add_quantization_config(_EVERYTHING, ends, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    for regex in map(_called, only) if only else (_EVERYTHING,):
+        if options.mode == "dynamic":
+            manager.add_dynamic_config(regex, everything, 8, granularity=per)
+        else:
+            manager.add_static_config(regex, everything, 8, 8, weight_granularity=per)
+    for regex in map(_called, keep):
+        manager.add_quantization_config(regex, everything, algorithm_key=AlgorithmName.NO_QUANTIZE)
+    if options.mode == "static":
+        for ends in (TFLOperationName.INPUT, TFLOperationName.OUTPUT):
+            manager.add_quantization_config(_EVERYTHING, ends, algorithm_key=AlgorithmName.NO_QUANTIZE)
     return manager
 
 
-def _calibrate(content: bytearray, recipe: Any, job: FileJob) -> Any:
-    """Extremes of every tensor over the samples."""
-    from ai_edge_quantizer.calibrator import Calibrator
-    from ai_edge_quantizer.utils.qsv_utils import min_max_update
-
-    signature, names = _signature(job.source)
-    calibrator = Calibrator(bytes(content), num_threads=1, qsv_update_func=min_max_update)
-    samples = [dict(zip(names, sample, strict=True)) for sample in job.calibration]
-    calibrator.calibrate({signature: samples}, recipe)
-    return calibrator.get_model_qsvs()
+def _called(name: str) -> str:
+    return f"^{re.escape(name)};"
 
 
 def _quantize(content: bytearray, recipe: Any, ranges: Any) -> bytes:
@@ -117,22 +218,6 @@ def _quantize(content: bytearray, recipe: Any, ranges: Any) -> bytes:
     quantizer = Quantizer(content, recipe.get_quantization_recipe())
     result = quantizer.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
-
-
-def _signature(path: Path) -> tuple[str, tuple[str, ...]]:
-    """The signature's key and its input names, in the order of the file's inputs."""
-    interpreter = open_interpreter(path)
-    signatures = interpreter.get_signature_list()
-    if len(signatures) != 1:
-        raise CompressionError(
-            f"{path.name}: has {len(signatures)} signatures, one is needed for calibration"
-        )
-    key = next(iter(signatures))
-    by_index = {
-        detail["index"]: name
-        for name, detail in interpreter.get_signature_runner(key).get_input_details().items()
-    }
-    return key, tuple(by_index[detail["index"]] for detail in interpreter.get_input_details())
 
 
 def _raise_dead_channels(content: bytearray, ranges: Any) -> None:

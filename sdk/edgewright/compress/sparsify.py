@@ -36,7 +36,7 @@ class SparsifyOptions:
     """Options of ``sparsify``.
 
     Attributes:
-        amount: share of the weights of convolutions and linear layers to set to zero.
+        amount: share of the weights of convolutions, linear and recurrent layers to set to zero.
         by: ``magnitude``, ``obd`` or ``random``.
         scope: ``global`` takes the least important of all layers, ``local`` the same share of each.
         n, m: with both, of each ``m`` weights in a row the ``n`` most important stay, and ``amount`` and
@@ -80,7 +80,7 @@ class Sparsify:
         module = job.module
         weights = _weights(module, options)
         if not weights:
-            raise CompressionError("sparsify: the model has no convolution and no linear layer")
+            raise CompressionError("sparsify: the model has no convolution, linear or recurrent layer")
         trains = options.fine_tune and can_tune(job)
         trained = ""
         for number in range(1, options.rounds + 1):
@@ -102,21 +102,22 @@ class Sparsify:
 
 
 def _weights(module: torch.nn.Module, options: SparsifyOptions) -> dict[str, torch.Tensor]:
-    """The weights of convolutions and linear layers by name."""
+    """The weights of convolutions, linear and recurrent layers by name."""
     from torch import nn
 
-    found = {
-        name: layer.weight
-        for name, layer in module.named_modules()
-        if isinstance(layer, nn.modules.conv._ConvNd | nn.Linear)
-    }
+    kinds = nn.modules.conv._ConvNd | nn.Linear | nn.RNNBase
+    found = {name: layer for name, layer in module.named_modules() if isinstance(layer, kinds)}
     for name in options.layers:
         if name not in found:
             raise CompressionError(
                 f"sparsify: no layer is called {name!r}", mend=did_you_mean(name, list(found))
             )
-    chosen = options.layers or tuple(found)
-    return {f"{name}.weight" if name else "weight": found[name] for name in chosen}
+    return {
+        f"{name}.{own}" if name else own: parameter
+        for name in options.layers or tuple(found)
+        for own, parameter in found[name].named_parameters(recurse=False)
+        if own.startswith("weight")
+    }
 
 
 def _masks(

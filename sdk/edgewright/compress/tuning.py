@@ -45,6 +45,7 @@ class Tuning:
     Attributes:
         distillation: the model as it was before the recipe also teaches, by this kind of distillation.
         temperature, teacher_weight: of the teacher's share in the loss, see :mod:`.distillation`.
+        seed: of the order of the samples and of all that is drawn while training.
     """
 
     epochs: Annotated[int, Field(ge=0, le=10_000)] = 0
@@ -52,6 +53,7 @@ class Tuning:
     distillation: Literal["none", "response", "feature", "relation"] = "none"
     temperature: Annotated[float, Field(gt=0.0, le=100.0)] = 4.0
     teacher_weight: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = SEED
 
 
 class Term(Protocol):
@@ -129,7 +131,7 @@ def tune(
         return "trained by the workload"
     training = training_of(job, name)
     epochs = tuning.epochs or training.epochs
-    torch.manual_seed(SEED)
+    torch.manual_seed(tuning.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for term in terms:
         for parameter in term.parameters:
@@ -169,7 +171,7 @@ class _Loop:
         import torch
 
         self._job, self._module, self._training, self._name = job, module, training, name
-        self._epochs, self._terms = epochs, terms
+        self._epochs, self._terms, self._seed = epochs, terms, tuning.seed
         self._told = 0.0
         self._device = next((p.device for p in module.parameters()), torch.device("cpu"))
         parameters = [p for p in module.parameters() if p.requires_grad]
@@ -202,7 +204,7 @@ class _Loop:
     ) -> Iterator[torch.Tensor]:
         import torch
 
-        shuffled = torch.Generator().manual_seed(SEED + epoch)
+        shuffled = torch.Generator().manual_seed(self._seed + epoch)
         loader = torch.utils.data.DataLoader(
             self._training.data, self._training.batch_size, shuffle=True, generator=shuffled
         )
