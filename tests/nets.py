@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgewright.build.builder import import_torch
+from edgewright.build.session import import_torch
 
 import_torch()
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .command_line import Answer
+from .command_line import TEST_CACHE, Answer
 from .hosts import Running
 from .rootfs import STAND_INS
 
@@ -56,7 +56,7 @@ class BriefHost:
             **{name: value for name, value in os.environ.items() if not name.startswith(own)},
             "HOME": str(folder / "home"),
             "EDGEWRIGHT_STORE": str(folder / "store.sqlite"),
-            "EDGEWRIGHT_CACHE": str(ROOT / "build/test-cache/edgewright"),
+            "EDGEWRIGHT_CACHE": str(TEST_CACHE),
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": str(STAND_INS / "wheels"),
         }

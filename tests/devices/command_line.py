@@ -7,6 +7,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+#: What tests that do not ask how things are built have built; found again by content, from run to run.
+TEST_CACHE = Path(__file__).resolve().parents[2] / "build/test-cache/edgewright"
+
 _MAIN = "from edgewright.cli.main import main; main()"
 
 

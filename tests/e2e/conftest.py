@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.devices.command_line import Edgewright
+from tests.devices.command_line import TEST_CACHE, Edgewright
 from tests.devices.hosts import Host
 from tests.devices.netns import Lab
 from tests.devices.quick_command import QuickCommand
@@ -15,10 +15,14 @@ from tests.devices.sshd import Sshd
 
 @pytest.fixture
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home directory for this user, without an SSH agent: nothing of the real one matters."""
+    """An empty home directory for this user, without an SSH agent: nothing of the real one matters.
+
+    What was built is shared by all tests: a build is found by what it is made of.
+    """
     home = tmp_path / "user"
     (home / ".ssh").mkdir(parents=True, mode=0o700)
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("EDGEWRIGHT_CACHE", str(TEST_CACHE))
     for name in ("SSH_AUTH_SOCK", "EDGEWRIGHT_FARM", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     return home

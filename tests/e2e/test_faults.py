@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from tests.devices import require
+from tests.devices.delay import delayed
 from tests.devices.hosts import Board, Host, Running, until
 from tests.devices.netns import Lab
 from tests.models import onnx_zoo
@@ -135,6 +136,19 @@ def test_a_link_that_loses_a_tenth_of_all_packets(host: Host, board: Board) -> N
     (row,) = host.rows()
     assert row["outcome"] == "measured" and len(row["launches"]) == 2
     nothing_is_left(board, host)
+
+
+def test_a_far_link_that_is_slow(host: Host, board: Board) -> None:
+    """80 ms each way and 16 Mbit/s: nothing is given up for it, and no time of the link is in a latency."""
+    large_model(host.folder / "large.onnx", 2 * MIB)
+    board.node.rate("16mbit")
+    with delayed(board.node, 80):
+        answer = host.start(*bench(board, "large.onnx"), launches=2).end(180)
+        assert answer.code == 0, answer
+        nothing_is_left(board, host, 60)
+    (row,) = host.rows()
+    assert row["outcome"] == "measured" and len(row["launches"]) == 2 and row["notes"] == []
+    assert row["latency_ms"]["p50"] < 80
 
 
 # --- the server ------------------------------------------------------------------------------------------
