@@ -122,12 +122,11 @@ class Chain(nn.Module):
         self.pool = nn.AdaptiveAvgPool2d(2)
         self.classify = nn.Linear(4 * channels, 5)
         drawn = torch.Generator().manual_seed(1)
-        layers = (self.features[0], self.features[3], self.features[5])
         with torch.no_grad():
-            for layer in layers:
+            for name in ("features.0", "features.3", "features.5"):
                 factors = torch.exp(spread * torch.randn(channels, generator=drawn))
-                layer.weight.mul_(factors.reshape(-1, 1, 1, 1))
-            self.features[1].running_var.mul_(torch.rand(channels, generator=drawn) + 0.5)
+                self.get_parameter(f"{name}.weight").mul_(factors.reshape(-1, 1, 1, 1))
+            self.get_buffer("features.1.running_var").mul_(torch.rand(channels, generator=drawn) + 0.5)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = self.classify(self.pool(self.features(image)).flatten(1))

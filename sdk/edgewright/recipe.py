@@ -269,13 +269,22 @@ def _step(table: Mapping[str, Any], where: str) -> Step:
 #: The step after which the file holds integers, and the steps on a file that need it in floats.
 _QAT = "qat"
 _NEED_FLOATS = ("fp16", "quantize", "quantize-weights", "share")
+#: The step after which no other may move weights.
+_ADAROUND = "adaround"
 _IN_WORDS = {"qat": " (quantization-aware training)", "quantize": " (post-training quantization)"}
 
 
 def _check_order(steps: tuple[Step, ...], where: str) -> None:
-    last_file = ""
+    last_file = previous = ""
     is_trained = False
     for number, step in enumerate(steps, 1):
+        if previous == _ADAROUND and find_technique(step.technique).stage == "model":
+            raise ConfigError(
+                f"{where}: step {number}: {step.technique!r} moves weights that {previous!r} before it has"
+                " rounded",
+                mend=f"put {step.technique!r} before {previous!r}",
+            )
+        previous = step.technique
         if is_trained:
             _check_after_qat(step.technique, f"{where}: step {number}")
         is_trained = is_trained or step.technique == _QAT

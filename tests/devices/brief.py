@@ -30,12 +30,13 @@ main()
 _PLAN = """
 [plan]
 name = "emulated"
-workloads = ["{root}/examples/digits.py:workload"]
+workloads = ["{root}/examples/{example}.py:workload"]
 recipes = {recipes}
 runtimes = {runtimes}
 devices = ["{device}"]
 preset = "rapid"
 threads = 1
+evaluate = "{judge}"
 """
 
 
@@ -72,11 +73,17 @@ class BriefHost:
         """Run a command to its end."""
         return self.start(*words).end(LIMIT_S)
 
-    def plan(self, device: str, recipes: Sequence[str], runtimes: Sequence[str]) -> str:
-        """Write a plan of the digits example; its name."""
-        told = _PLAN.format(
-            root=ROOT, device=device, recipes=json.dumps(list(recipes)), runtimes=json.dumps(list(runtimes))
-        )
+    def plan(
+        self,
+        device: str,
+        recipes: Sequence[str],
+        runtimes: Sequence[str],
+        example: str = "digits",
+        judge: str = "device",
+    ) -> str:
+        """Write a plan of an example whose quality is judged there; its name."""
+        asked = {"recipes": json.dumps(list(recipes)), "runtimes": json.dumps(list(runtimes))}
+        told = _PLAN.format(root=ROOT, device=device, example=example, judge=judge, **asked)
         (self.folder / "plan.toml").write_text(told)
         return "plan.toml"
 

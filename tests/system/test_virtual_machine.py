@@ -122,6 +122,25 @@ def test_a_plan_outlives_what_happens_to_the_machine(bench: Bench) -> None:
     nothing_is_left(bench)
 
 
+def test_a_large_network_computes_the_same(bench: Bench) -> None:
+    """The demo's other network. It is judged here: its photographs would take an emulated processor long."""
+    runtimes = ["onnxruntime", "tflite"]
+    plan = bench.host.plan("pi", ["fp32", "int8-static"], runtimes, "efficientnet_lite0", "host")
+    ran = bench.host("run", plan, "--json", "large.json")
+    assert ran.code == 0, ran
+    rows = bench.host.report("large.json")["rows"]
+    assert [(row["recipe"], row["runtime"], row["outcome"]) for row in rows] == [
+        ("fp32", "onnxruntime", "measured"),
+        ("fp32", "ai-edge-litert", "measured"),
+        ("int8-static", "onnxruntime", "measured"),
+        ("int8-static", "ai-edge-litert", "measured"),
+    ]
+    for row in rows:
+        assert row["workload"] == "efficientnet-lite0" and row["emulated"] is True
+        assert row["parity"]["cosine"] > (0.9999 if row["recipe"] == "fp32" else 0.99), row["parity"]
+    nothing_is_left(bench)
+
+
 def test_a_model_that_does_not_fit_into_memory_is_a_failed_row(bench: Bench) -> None:
     """The kernel ends what takes too much; the agent lives and says so."""
     _greedy(bench.host.folder / "greedy.onnx")

@@ -115,14 +115,6 @@ def test_a_host_that_saturates_says_so(tmp_path: Path) -> None:
     assert "exact as Arm's" in notes[1]
 
 
-@pytest.mark.parametrize("calibrator", ["entropy", "percentile"])
-def test_other_calibrators_work_in_onnx(calibrator: Any, tmp_path: Path) -> None:
-    work = job(tmp_path)
-    Quantize().apply(work, QuantizeOptions(calibrator=calibrator))
-    x = nets.image(99).numpy()
-    assert cosine(run(work.out, x), run(work.source, x)) > 0.98
-
-
 @pytest.mark.parametrize("format", ["onnx", "tflite"])
 @pytest.mark.parametrize("mode", ["static", "dynamic"])
 def test_int8_is_near_fp32_and_a_third_of_its_size(mode: Any, format: str, tmp_path: Path) -> None:
@@ -184,7 +176,7 @@ def test_changing_nothing_is_an_error(technique: Any, options: Any, format: str,
 @pytest.mark.parametrize(
     "options",
     [
-        QuantizeOptions(calibrator="entropy"),
+        QuantizeOptions(weight="uint8", activation="uint8"),
         QuantizeOptions(activation="uint8"),
         QuantizeOptions(reduce_range=True),
     ],

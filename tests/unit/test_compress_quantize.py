@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -144,39 +145,22 @@ def executed_db(work: FileJob, options: QuantizeOptions, unseen: list[Array]) ->
     return sqnr_db((run(work.source),), (run(work.out),))
 
 
-class Spiking(nn.Module):
-    """One pixel in a sample is far brighter than any other, and decides nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.features = nn.Sequential(
-            nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 8, 3), nn.ReLU()
-        )
-        self.classify = nn.Linear(8, 5)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        features = self.features(image)
-        scores: torch.Tensor = self.classify(features.flatten(2).median(2).values)
-        return scores
-
-
-def spiking_images(count: int, begin: int = 1) -> tuple[nets.Tensors, ...]:
-    made = nets.images(begin + count)[begin:]
-    for number, (image,) in enumerate(made):
-        image[0, :, number % 16, number % 7] = 60.0
+def spiking_images(count: int) -> tuple[nets.Tensors, ...]:
+    """One value in all of them is far larger than any other."""
+    made = nets.images(count)
+    made[0][0][0, 1, 5, 5] = 60.0
     return made
 
 
 @pytest.mark.parametrize("format", ["onnx", "tflite"])
 def test_cutting_ranges_gains_where_single_values_stand_out(format: str, tmp_path: Path) -> None:
-    module = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 3))
     torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 3))
     work = job(tmp_path, format, module, spiking_images(8))
     plain = [nets.image(seed).numpy() for seed in range(50, 58)]  # without the spikes
-    found = {c: executed_db(work, QuantizeOptions(calibrator=c), plain) for c in CALIBRATORS}
+    found = {c: executed_db(work, QuantizeOptions(calibrator=c, percentile=99.9), plain) for c in CALIBRATORS}
     assert all(found[c] > found["minmax"] + 3 for c in ("entropy", "percentile")), found
-    assert found["mse"] >= found["minmax"] - 0.5, found
+    assert found["mse"] > found["minmax"] - 0.5, found  # the one value is worth the error of all others
 
 
 @pytest.mark.parametrize("calibrator", CALIBRATORS)
@@ -245,14 +229,12 @@ def test_correction_in_tflite_is_what_torch_computes(tmp_path: Path) -> None:
     """Against the mean of the error as torch computes it, for a stride, a padding and a dilation."""
     from edgewright.compress.bias_correction_tflite import _Layer
 
-    class Options:
-        strideH, strideW, dilationHFactor, dilationWFactor = 2, 1, 1, 2
-
+    options = SimpleNamespace(strideH=2, strideW=1, dilationHFactor=1, dilationWFactor=2)
     torch.manual_seed(0)
     error, x = torch.randn(4, 3, 3, 2), torch.randn(1, 3, 11, 9)  # O, I, H, W
     want = torch.nn.functional.conv2d(x, error, stride=(2, 1), dilation=(1, 2))
     shape = tuple(want.permute(0, 2, 3, 1).shape)
-    layer = _Layer("x", 0, "CONV_2D", error.permute(0, 2, 3, 1).numpy(), Options, shape)
+    layer = _Layer("x", 0, "CONV_2D", error.permute(0, 2, 3, 1).numpy(), options, shape)
     got = layer.mean(x.permute(0, 2, 3, 1).numpy().astype(np.float64))
     assert np.allclose(got, want.mean((0, 2, 3)).numpy(), atol=1e-5)
 
@@ -264,7 +246,7 @@ def test_a_matrix_product_has_its_bias_corrected_in_the_sum_after_it(tmp_path: P
 
 
 class Fragile(nn.Module):
-    """A convolution whose channels are so unlike that one scale a tensor ruins it, among others that are not."""
+    """A convolution whose channels are so unlike that one scale a tensor ruins it, among better ones."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -274,8 +256,8 @@ class Fragile(nn.Module):
             nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 8, 3),
         )  # fmt: skip
         with torch.no_grad():
-            self.layers[2].weight[0] *= 400
-            self.layers[2].bias[0] = -1e4  # never seen after the ReLU
+            self.get_parameter("layers.2.weight")[0] *= 400
+            self.get_parameter("layers.2.bias")[0] = -1e4  # never seen after the ReLU
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         result: torch.Tensor = self.layers(image)
@@ -318,7 +300,7 @@ def test_a_budget_is_kept_or_said_to_be_out_of_reach(format: str, tmp_path: Path
         Quantize().apply(work, QuantizeOptions(keep_worst=4))
     assert not work.out.exists()
     notes = Quantize().apply(work, QuantizeOptions(min_sqnr_db=1.0))
-    assert "dB with no node in floats, 1 were asked for" in notes[1]
+    assert notes[1] == "every node keeps to the 1 dB that were asked for: none stays in floats"
 
 
 @pytest.mark.parametrize("format", ["onnx", "tflite"])
@@ -347,3 +329,30 @@ def test_nodes_are_kept_and_chosen_by_name(format: str, mode: Any, tmp_path: Pat
 def test_what_needs_calibration_is_refused_without(asked: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(asked))} needs calibration"):
         parse({"mode": "dynamic", **asked}, QuantizeOptions, "test")
+
+
+@pytest.mark.parametrize("kind", ["Conv", "Gemm"])
+def test_onnxruntime_executes_in_floats_what_is_kept(kind: str, tmp_path: Path) -> None:
+    """Its optimizer would quantize float weights between integers again, with one scale in all."""
+    if kind == "Conv":
+        work = job(tmp_path, "onnx", Fragile(), nets.images(2))
+    else:
+        torch.manual_seed(0)
+        layers = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
+        work = job(tmp_path, "onnx", layers, tuple((nets.features(seed),) for seed in range(2)))
+    middle = [node.name for node in onnx.load(str(work.source)).graph.node if node.op_type == kind][1]
+    Quantize().apply(work, QuantizeOptions(keep=(middle,)))
+    assert executed_in_floats(work.out, kind) == 1
+    Quantize().apply(work, QuantizeOptions())
+    assert executed_in_floats(work.out, kind) == 0
+
+
+def executed_in_floats(path: Path, kind: str) -> int:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(path.with_suffix(".optimized.onnx"))
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    nodes = onnx.load(options.optimized_model_filepath).graph.node
+    return sum(node.op_type in (kind, f"Fused{kind}") for node in nodes)

@@ -74,7 +74,14 @@ def network(module: nn.Module, measure: Measure = "l2", round_to: int = 8) -> Ne
 def called(module: nn.Module) -> list[tuple[str, int, int]]:
     """Every layer's channels as the module has them."""
     return [
-        (name, *((m.in_features, m.out_features) if isinstance(m, nn.Linear) else (m.in_channels, m.out_channels)))
+        (
+            name,
+            *(
+                (m.in_features, m.out_features)
+                if isinstance(m, nn.Linear)
+                else (m.in_channels, m.out_channels)
+            ),
+        )
         for name, m in module.named_modules()
         if isinstance(m, nn.Conv2d | nn.Linear)
     ]
@@ -86,11 +93,20 @@ def test_pruning_leaves_the_channels_that_were_foretold(module: nn.Module, measu
     training = nets.training(tuple(nets.image().shape[1:]), 5)
     found = find_network(work(copy.deepcopy(module), training), measure, 8)
     for number in range(3):
-        counts = {group.name: group.choices[(number + at) % len(group.choices)] for at, group in enumerate(found.groups)}
+        counts = {
+            group.name: group.choices[(number + at) % len(group.choices)]
+            for at, group in enumerate(found.groups)
+        }
         (step,) = step_of(found, counts, PruneOptions(importance=measure, fine_tune=False))
         pruned = Prune().apply(work(copy.deepcopy(module), training), step.options).module
-        foretold = {layer.name: (shape.inputs, shape.outputs) for layer in found.layers for shape in [layer.shaped(counts)]}
-        assert {name: sizes for name, *sizes in called(pruned)} == {name: list(v) for name, v in foretold.items()}
+        foretold = {
+            layer.name: (shape.inputs, shape.outputs)
+            for layer in found.layers
+            for shape in [layer.shaped(counts)]
+        }
+        assert {name: sizes for name, *sizes in called(pruned)} == {
+            name: list(v) for name, v in foretold.items()
+        }
 
 
 def test_the_layers_have_their_real_sizes() -> None:
@@ -109,7 +125,7 @@ def test_what_stays_is_said_with_its_reason() -> None:
     reasons = dict(found.kept)
     assert reasons["last"] == "the model's outputs are its channels"
     assert "takes its channels in blocks" in " ".join(reasons.values())
-    assert [group.name for group in found.groups] == ["deep", "right", "first"]
+    assert [group.name for group in found.groups] == ["right", "deep", "first"]
 
 
 def test_a_group_without_channels_to_spare_stays() -> None:
@@ -122,8 +138,8 @@ def test_importance_is_in_order_and_compared_across_groups() -> None:
     training = nets.training(tuple(nets.image().shape[1:]), 5)
     module = Chain()
     with torch.no_grad():
-        module.layers[9].weight *= 0  # type: ignore[operator]
-        module.layers[9].bias += 1.0  # type: ignore[operator]
+        module.layers[9].weight *= 0  # type: ignore[assignment,operator]
+        module.layers[9].bias += 1.0  # type: ignore[assignment,operator]
     found = find_network(work(module, training), "taylor", 8)
     worth = {group.name: sum(group.importance) for group in found.groups}
     assert all(list(group.importance) == sorted(group.importance) for group in found.groups)

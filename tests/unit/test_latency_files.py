@@ -30,7 +30,9 @@ SHAPES = {
 }
 
 
-def output_of(shape: LayerShape, format: str, folder: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def output_of(
+    shape: LayerShape, format: str, folder: Path
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     path = folder / f"layer.{format}"
     write_layer(shape, format, path)
     run = reference_run([path], format)

@@ -82,7 +82,7 @@ def test_the_correction_says_what_the_table_is_worth() -> None:
 
 
 def test_a_table_that_says_nothing_gives_no_correction() -> None:
-    flat = LayerTable({shape: 5.0 for shape in NETWORK.grid()})
+    flat = LayerTable(dict.fromkeys(NETWORK.grid(), 5.0))
     search = Search(NETWORK, flat, Point(NETWORK.full, 1.6), Point(NETWORK.smallest, 0.5))
     assert search.correction() is None
 
@@ -103,6 +103,18 @@ def test_noise_does_not_make_it_measure_anything_twice() -> None:
         assert counts not in [point.counts for point in search.points]
         search.add(Point(counts, 1.0 + (-1) ** number * 0.1))
     assert 3 <= number < 20
+
+
+def test_after_a_near_miss_the_next_network_is_a_neighbour() -> None:
+    """The budget that led there leads there again; what comes next is not half way to the whole network."""
+    search = Search(NETWORK, table_of(NETWORK), Point(NETWORK.full, 2.0), Point(NETWORK.smallest, 0.2))
+    near = search.next()
+    assert near is not None
+    search.add(Point(near, 0.97))
+    counts = search.next()
+    assert counts is not None
+    step = total_ns(NETWORK, time_ns, counts) - total_ns(NETWORK, time_ns, near)
+    assert abs(step) < 0.15 * total(NETWORK)
 
 
 def test_a_target_is_a_time_or_a_share() -> None:

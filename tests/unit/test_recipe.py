@@ -28,7 +28,9 @@ def write(folder: Path, text: str) -> Path:
 
 
 def test_presets_are_the_promised_ones() -> None:
-    assert preset_names() == ("fp16", "fp32", "int8-dynamic", "int8-static", "prune50", "prune50-int8")
+    quantized = ("adaround", "dynamic", "equalized", "mixed", "smooth", "static", "static-mse")
+    others = ("fp16", "fp32", "prune50", "prune50-int8", "prune50-qat-distill", "qat")
+    assert preset_names() == tuple(sorted([*(f"int8-{name}" for name in quantized), *others]))
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -119,7 +121,10 @@ def test_a_wrong_recipe_is_one_line_that_names_file_and_place(text: str, said: s
 
 def test_a_file_step_before_a_model_step_is_refused(tmp_path: Path) -> None:
     steps = '[[steps]]\ntechnique = "quantize"\n[[steps]]\ntechnique = "prune"\n'
-    with pytest.raises(ConfigError, match="step 2: 'prune' edits the model, but 'quantize' before it"):
+    with pytest.raises(
+        ConfigError,
+        match=r"step 2: 'prune' edits the model, but 'quantize' \(post-training quantization\) before it",
+    ):
         load_recipe(write(tmp_path, f'description = "d"\n{steps}'))
 
 
@@ -171,3 +176,11 @@ def test_a_third_party_that_cannot_be_imported_is_named(monkeypatch: pytest.Monk
     monkeypatch.setattr(metadata, "entry_points", lambda group: [entry])
     with pytest.raises(ConfigError, match=r"'broken' \(no_such_module:X\) cannot be loaded"):
         recipes.find_technique("broken")
+
+
+def test_nothing_may_move_weights_whose_rounding_was_learnt(tmp_path: Path) -> None:
+    steps = '[[steps]]\ntechnique = "adaround"\n[[steps]]\ntechnique = "prune"\n'
+    with pytest.raises(
+        ConfigError, match="step 2: 'prune' moves weights that 'adaround' before it has rounded"
+    ):
+        load_recipe(write(tmp_path, f'description = "wrong"\n{steps}'))

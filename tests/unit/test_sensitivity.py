@@ -130,10 +130,13 @@ def built(source: str, folder: Path, limit: float, format: str = "onnx") -> Arti
     )
 
 
-def test_nodes_that_break_the_limit_stay_in_floats(source: str, folder: Path) -> None:
-    loose, tight = built(source, folder, 1.0), built(source, folder, 0.012)
+@pytest.mark.parametrize(("format", "limit"), [("onnx", 0.012), ("tflite", 0.01)])
+def test_nodes_that_break_the_limit_stay_in_floats(
+    format: str, limit: float, source: str, folder: Path
+) -> None:
+    loose, tight = built(source, folder, 1.0, format), built(source, folder, limit, format)
     assert loose.quality and tight.quality and loose.provenance and tight.provenance
-    assert loose.quality.value < 0.988 <= tight.quality.value
+    assert loose.quality.value < 1 - limit <= tight.quality.value + 1e-6
     assert not any("in floats" in note for note in loose.provenance.notes)
     assert "of 3 nodes stay in floats" in tight.provenance.notes[-1]
     assert tight.size_bytes > loose.size_bytes

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import copy
-import functools
-import importlib
-import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +15,7 @@ import numpy as np
 from edgewright.artifact import ExportParity, Quality, sha256_file
 from edgewright.boundary import foreign
 from edgewright.cache import Cache, Record
-from edgewright.compress import Changed, FileJob, Finish, ModelJob
+from edgewright.compress import FileJob, Finish, ModelJob
 from edgewright.errors import (
     CompressionError,
     ConfigError,
@@ -34,7 +30,9 @@ from edgewright.recipe import Recipe, find_technique
 from edgewright.tensorfile import read_arrays, write_arrays
 from edgewright.workload import Array, Workload
 from edgewright.workload_check import torch_outputs
-from edgewright.workloads import LoadedWorkload, WorkloadSource, load_workload, seed_everything
+from edgewright.workloads import WorkloadSource, seed_everything
+
+from .session import session_of
 
 if TYPE_CHECKING:
     import torch
@@ -70,95 +68,11 @@ def open_workload(source: WorkloadSource) -> Workload:
         ConfigError: it is not what it should be.
     """
     with _BUILDING:
-        return _session(source).workload
+        return session_of(source).workload
 
 
 def _silent(_: str) -> None:
     """Say nothing."""
-
-
-class _Session:
-    """A loaded workload and what is worked out from it once: calibration arrays, torch's own score."""
-
-    def __init__(self, source: WorkloadSource) -> None:
-        self.loaded: LoadedWorkload = load_workload(source)
-        self.workload: Workload = self.loaded.workload
-        self.edited: dict[_StepKey, Changed] = {}
-
-    def remember(self, step_key: _StepKey, changed: Changed) -> None:
-        """Keep what a step made of the module, so that other formats need not train it again."""
-        self.edited[step_key] = replace(changed, module=copy.deepcopy(changed.module))
-        while len(self.edited) > _MAX_EDITED:
-            del self.edited[next(iter(self.edited))]
-
-    def holds(self) -> bool:
-        """Whether nothing that the workload read has changed since."""
-        return all(dependency.unchanged() for dependency in self.loaded.dependencies())
-
-    def of_batch(self, size: int) -> _Session:
-        """The same with every sample ``size`` times at once, and no score: a batch is not judged."""
-
-        def repeated(tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-            return tuple(tensor[:1].repeat_interleave(size, dim=0) for tensor in tensors)
-
-        made = copy.copy(self)
-        made.workload = replace(
-            self.workload,
-            example_inputs=repeated(self.workload.example_inputs),
-            calibration=tuple(map(repeated, self.workload.calibration)),
-            evaluate=None,
-        )
-        made.__dict__.pop("baseline", None)
-        return made
-
-    @functools.cached_property
-    def baseline(self) -> float | None:
-        """The torch model's own score, one sample at a time as on a device."""
-        import torch
-
-        evaluation = self.workload.evaluate
-        if evaluation is None:
-            return None
-        module = copy.deepcopy(self.workload.model).eval()
-        collected: list[list[Array]] = []
-        for sample in zip(*evaluation.inputs, strict=True):
-            tensors = tuple(torch.from_numpy(np.ascontiguousarray(value)[None]) for value in sample)
-            outputs = torch_outputs(module, tensors, str(self.loaded.source), own=True)
-            collected.append(list(outputs.values()))
-        return evaluation.score(tuple(np.concatenate(column) for column in zip(*collected, strict=True)))
-
-
-#: The workloads used last, so that the recipes of a plan share one load; torch modules are large, so few.
-_SESSIONS: dict[WorkloadSource, _Session] = {}
-_MAX_SESSIONS = 2
-#: Modules that steps have made and that are kept for the next format; by the cache, and what was asked.
-_MAX_EDITED = 4
-_StepKey = tuple[Path, str]
-_WAIT_POLICY = "OMP_WAIT_POLICY"
-
-
-def import_torch() -> None:
-    """Import torch so that its threads sleep, and do not spin, while they wait for each other.
-
-    GNU OpenMP reads its policy once, as it is loaded. Spinning threads on cores that something else uses too
-    made training a small network ten times slower (on two busy cores); sleeping ones did not.
-    """
-    before = os.environ.get(_WAIT_POLICY)
-    os.environ.setdefault(_WAIT_POLICY, "PASSIVE")
-    importlib.import_module("torch")
-    if before is None:
-        del os.environ[_WAIT_POLICY]
-
-
-def _session(source: WorkloadSource) -> _Session:
-    session = _SESSIONS.pop(source, None)
-    if session is None or not session.holds():
-        import_torch()
-        session = _Session(source)
-    _SESSIONS[source] = session
-    while len(_SESSIONS) > _MAX_SESSIONS:
-        del _SESSIONS[next(iter(_SESSIONS))]
-    return session
 
 
 class _Build:
@@ -171,7 +85,7 @@ class _Build:
         self._progress = progress
         self._runner = runner
         progress("loading the workload")
-        self._session = _session(plan.source)
+        self._session = session_of(plan.source)
         if plan.batch:
             self._session = self._session.of_batch(plan.batch)
 
@@ -270,9 +184,7 @@ class _Build:
         self._progress("writing the file")
         workload, plan = self._session.workload, self._plan
         out = self._folder / f"finished.{plan.format}"
-        samples = tuple(
-            self._as_file(source, sample) for sample in workload.calibration or finish.samples
-        )
+        samples = tuple(self._as_file(source, sample) for sample in workload.calibration or finish.samples)
         job = FileJob(source, out, plan.format, samples, plan.profile, self._progress)
         seed_everything()
         notes = finish.write(job)

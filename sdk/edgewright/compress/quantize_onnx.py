@@ -21,6 +21,7 @@ from edgewright.workload import Array
 from . import FileJob
 from .calibration import calibrate
 from .calibration_onnx import as_tensors_range, observer, open_session
+from .keep_floats_onnx import keep_floats
 from .mixed import in_floats, ranges_note
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ class StaticOnnx:
             extra_options={} if symmetric is None else {"ActivationSymmetric": symmetric},
         )
         quantizer.quantize_model()
+        keep_floats(quantizer.model.model)
         quantizer.model.save_model_to_file(str(out), False)
 
     def samples(self) -> tuple[tuple[Array, ...], ...]:
@@ -180,9 +182,14 @@ def _dynamic(prepared: Path, raw: Path, options: QuantizeOptions, chosen: Int8Fo
         str(raw),
         per_channel=chosen.per_channel,
         weight_type=QuantType.QUInt8,
-        nodes_to_quantize=list(options.only),
-        nodes_to_exclude=list(options.keep),
+        nodes_to_quantize=_in_dynamic(options.only),
+        nodes_to_exclude=_in_dynamic(options.keep),
     )
+
+
+def _in_dynamic(names: tuple[str, ...]) -> list[str]:
+    """The names that nodes may have there: the quantizer turns a Gemm into a MatMul of another name."""
+    return [name for node in names for name in (node, f"{node}_MatMul")]
 
 
 def scale_channels(model: onnx.ModelProto, original: onnx.ModelProto) -> None:

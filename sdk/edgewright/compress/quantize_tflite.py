@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .quantize import QuantizeOptions
 
 #: Operators with a weight and a bias, and the weight's axis of output channels.
-_CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 _EVERYTHING = ".*"
 
 
@@ -69,6 +69,10 @@ class StaticTflite:
         self._content = bytearray(job.source.read_bytes())
         self._ranges = ranges_of(self._content, _int8_recipe(options), job, options)
         _raise_dead_channels(self._content, self._ranges)
+        if options.reduce_range:
+            from .qat_tflite import stretched_weights
+
+            self._ranges |= stretched_weights(self._content, per_channel=options.per_channel is not False)
 
     def names(self) -> tuple[str, ...]:
         """Of the operators with weights that are to be quantized."""
@@ -233,7 +237,7 @@ def _raise_dead_channels(content: bytearray, ranges: Any) -> None:
     names = {number: name for name, number in _operator_codes().items()}
     for graph in model.subgraphs:
         for operator in graph.operators:
-            axis = _CHANNEL_AXIS.get(names.get(model.operatorCodes[operator.opcodeIndex].builtinCode, ""))
+            axis = CHANNEL_AXIS.get(names.get(model.operatorCodes[operator.opcodeIndex].builtinCode, ""))
             if axis is None:
                 continue
             source, weight, bias, _ = flatbuffers.parse_fc_bmm_conv_tensors(operator, graph.tensors)
@@ -256,7 +260,7 @@ def _raise_channels(weights: Any, biases: Any, input_scale: float) -> None:
 def _operator_codes() -> dict[str, int]:
     from ai_edge_litert.schema_py_generated import BuiltinOperator
 
-    return {name: getattr(BuiltinOperator, name) for name in _CHANNEL_AXIS}
+    return {name: getattr(BuiltinOperator, name) for name in CHANNEL_AXIS}
 
 
 def _write(job: FileJob, result: bytes, kind: type[Any], what: str) -> None:

@@ -1,0 +1,211 @@
+"""The ranges of activations from samples, by four calibrators that are the same in every format.
+
+* ``minmax``: the extremes that were seen.
+* ``percentile``: what is left when an equal share of the values is cut off at both ends.
+* ``entropy``: the cut after which the 8-bit distribution tells the most of the original one, by the
+  Kullback-Leibler divergence (Migacz, 8-bit Inference with TensorRT, GTC 2017).
+* ``mse``: the cut with the least mean squared error, rounding inside and clipping outside of it (Sung et al.,
+  2015, arXiv 1511.06488; Banner et al., NeurIPS 2019, arXiv 1810.05723); lower and upper end are cut apart.
+
+The samples are seen twice, first for the extremes and then for a histogram between them, so that no more than
+one sample's activations are in memory at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from edgewright.errors import CompressionError
+from edgewright.workload import Array
+
+Calibrator = Literal["minmax", "entropy", "percentile", "mse"]
+#: From a sample to the float tensors it gives rise to, by name.
+Observe = Callable[[tuple[Array, ...]], Mapping[str, Array]]
+
+BINS = 2048
+_LEVELS = 256
+#: Values beyond stand for infinity, as in attention masks; no range is stretched for them.
+_INFINITE = 1e30
+#: Shares of the extremes that a range may be cut to.
+_SHARES = np.concatenate([np.geomspace(0.02, 0.2, 24, endpoint=False), np.linspace(0.2, 1.0, 81)])
+
+
+@dataclass(frozen=True)
+class Range:
+    """The least and the greatest value that integers stand for; zero is among them."""
+
+    lowest: float
+    highest: float
+
+    def symmetric(self) -> Range:
+        """The same to both sides of zero."""
+        reach = max(-self.lowest, self.highest)
+        return Range(-reach, reach)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How often values lie where, ``counts`` in equal bins over ``within``.
+
+    Exact zeros are counted apart: integers hold zero exactly, and after a ReLU most values are zeros, whose
+    spike would drown the shape of the others.
+    """
+
+    within: Range
+    counts: Array
+    zeros: int = 0
+
+    @property
+    def edges(self) -> Array:
+        """The bins' borders, one more than there are bins."""
+        return np.linspace(self.within.lowest, self.within.highest, len(self.counts) + 1)
+
+
+def calibrate(
+    observe: Observe,
+    samples: Sequence[tuple[Array, ...]],
+    calibrator: Calibrator,
+    *,
+    percentile: float = 99.99,
+    symmetric: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, Range]:
+    """The range of every tensor that ``observe`` shows.
+
+    Args:
+        percentile: of the values to keep, in percent, for that calibrator.
+        symmetric: search among ranges that reach as far below zero as above.
+        tell: says what goes on.
+
+    Raises:
+        CompressionError: nothing was seen that has a range.
+    """
+    extremes: dict[str, Range] = {}
+    for name, values in _seen(observe, samples, tell, "ranges"):
+        lowest, highest = float(values.min(initial=0.0)), float(values.max(initial=0.0))
+        before = extremes.get(name, Range(0.0, 0.0))
+        extremes[name] = Range(min(before.lowest, lowest), max(before.highest, highest))
+    if not extremes:
+        raise CompressionError("calibration saw no float tensor")
+    if symmetric:
+        extremes = {name: found.symmetric() for name, found in extremes.items()}
+    if calibrator == "minmax":
+        return extremes
+    histograms: dict[str, Histogram] = {}
+    for name, values in _seen(observe, samples, tell, "histograms"):
+        histograms[name] = _added(histograms.get(name), extremes[name], values)
+    return {
+        name: found if name not in histograms else cut(histograms[name], calibrator, percentile, symmetric)
+        for name, found in extremes.items()
+    }
+
+
+def cut(histogram: Histogram, calibrator: Calibrator, percentile: float, symmetric: bool) -> Range:
+    """The range that a calibrator makes of a histogram."""
+    within = histogram.within
+    if within.lowest == within.highest or not histogram.counts.any():
+        return within
+    if calibrator == "percentile":
+        return _by_percentile(histogram, percentile / 100, symmetric)
+    if calibrator == "entropy":
+        return _by_entropy(histogram)
+    return _by_error(histogram, symmetric)
+
+
+def _seen(
+    observe: Observe, samples: Sequence[tuple[Array, ...]], tell: Callable[[str], None], what: str
+) -> Iterable[tuple[str, Array]]:
+    """The finite values of every tensor of every sample, flat."""
+    for number, sample in enumerate(samples, 1):
+        tell(f"calibrating, {what}: sample {number} of {len(samples)}")
+        for name, tensor in observe(sample).items():
+            flat = np.ravel(tensor)
+            yield name, flat[np.abs(flat) < _INFINITE]  # neither infinite nor NaN
+
+
+def _added(before: Histogram | None, within: Range, values: Array) -> Histogram:
+    other = values[values != 0]
+    counts, _ = np.histogram(other, bins=BINS, range=(within.lowest, within.highest))
+    zeros = values.size - other.size
+    if before is None:
+        return Histogram(within, counts, zeros)
+    return Histogram(within, before.counts + counts, before.zeros + zeros)
+
+
+def _by_percentile(histogram: Histogram, share: float, symmetric: bool) -> Range:
+    edges = histogram.edges
+    counts = histogram.counts.astype(np.float64)
+    at_zero = np.searchsorted(edges, 0.0, side="right") - 1
+    counts[min(int(at_zero), len(counts) - 1)] += histogram.zeros
+    if symmetric:
+        half = len(counts) // 2
+        folded = counts[half:] + counts[:half][::-1]
+        reach = float(np.interp(share, np.cumsum(folded) / folded.sum(), edges[half + 1 :]))
+        return Range(-reach, reach)
+    below = np.concatenate([[0.0], np.cumsum(counts) / counts.sum()])
+    cut_off = (1 - share) / 2
+    lowest, highest = np.interp([cut_off, 1 - cut_off], below, edges)
+    return Range(min(float(lowest), 0.0), max(float(highest), 0.0))
+
+
+def _by_entropy(histogram: Histogram) -> Range:
+    """The cut on the absolute value, at a bin's border, of the least divergence."""
+    edges, counts = histogram.edges, histogram.counts
+    reach = max(-edges[0], edges[-1])
+    best, least = histogram.within, np.inf
+    for share in _SHARES:
+        first = int(np.searchsorted(edges, -share * reach * (1 + 1e-9)))
+        last = int(np.searchsorted(edges, share * reach * (1 + 1e-9), side="right")) - 1
+        if last - first < _LEVELS:
+            continue
+        divergence = _divergence(counts, first, last)
+        if divergence < least:
+            best = Range(min(float(edges[first]), 0.0), max(float(edges[last]), 0.0))
+            least = divergence
+    return best
+
+
+def _divergence(counts: Array, first: int, last: int) -> float:
+    """Of the clipped values from what 8-bit levels tell of them, bins ``first`` to ``last``."""
+    inside = counts[first:last].astype(np.float64)
+    wanted = inside.copy()
+    wanted[0] += counts[:first].sum()
+    wanted[-1] += counts[last:].sum()
+    starts = np.floor(np.linspace(0, len(inside), _LEVELS, endpoint=False)).astype(int)
+    occupied = wanted > 0
+    level = np.repeat(np.arange(_LEVELS), np.diff([*starts, len(inside)]))
+    mass = np.add.reduceat(inside, starts)
+    sharers = np.maximum(np.add.reduceat(occupied.astype(np.float64), starts), 1)
+    told = np.where(occupied, (mass / sharers)[level], 0.0)
+    wanted, told = wanted / wanted.sum(), told / max(told.sum(), 1e-300)
+    floor = 1e-9  # clipped values whose level holds nothing else count much, but not infinitely
+    return float((wanted[occupied] * np.log(wanted[occupied] / np.maximum(told[occupied], floor))).sum())
+
+
+def _by_error(histogram: Histogram, symmetric: bool) -> Range:
+    edges = histogram.edges
+    middles = (edges[1:] + edges[:-1]) / 2
+    counts = histogram.counts.astype(np.float64)
+    upper, lower = _SHARES * edges[-1], _SHARES * edges[0]
+
+    def clipped(distances: Array, inside: Array) -> tuple[Array, Array]:
+        """The squared error of the values beyond each cut, and how many these are."""
+        beyond = np.maximum(distances - inside[:, None], 0)
+        return (counts * beyond**2).sum(axis=1), (counts * (beyond > 0)).sum(axis=1)
+
+    above, many_above = clipped(middles, upper)
+    below, many_below = clipped(-middles, -lower)
+    if symmetric:
+        steps = (upper - lower) / (_LEVELS - 1)
+        inside = counts.sum() - many_above - many_below
+        best = int(np.argmin(above + below + inside * steps**2 / 12))
+        return Range(float(lower[best]), float(upper[best]))
+    steps = (upper[:, None] - lower[None, :]) / (_LEVELS - 1)
+    inside = counts.sum() - many_above[:, None] - many_below[None, :]
+    error = above[:, None] + below[None, :] + inside * steps**2 / 12
+    high, low = np.unravel_index(int(np.argmin(error)), error.shape)
+    return Range(float(lower[low]), float(upper[high]))

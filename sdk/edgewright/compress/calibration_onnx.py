@@ -1,0 +1,79 @@
+"""What an ONNX file's tensors hold, for calibration: every float tensor is made an output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgewright.workload import Array
+
+from .calibration import Observe, Range
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def observer(model: onnx.ModelProto) -> Observe:
+    """Runs the model on a sample and gives its inputs and the outputs of all of its nodes."""
+    shown = _showing(model, [name for node in model.graph.node for name in node.output if name])
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value.name for value in model.graph.input if value.name not in constants]
+    session = open_session(shown.SerializeToString(), optimized=False)
+    names = [output.name for output in session.get_outputs()]
+
+    def observe(sample: tuple[Array, ...]) -> Mapping[str, Array]:
+        feeds = dict(zip(inputs, sample, strict=True))
+        outputs = dict(zip(names, session.run(None, feeds), strict=True))
+        return {
+            name: value
+            for name, value in (feeds | outputs).items()
+            if isinstance(value, np.ndarray) and value.dtype in (np.float32, np.float16)
+        }
+
+    return observe
+
+
+def open_session(model: bytes | Path, *, optimized: bool = True, exact: bool = False) -> Any:
+    """The file in onnxruntime on this host's processor; its C++ warnings are not wanted.
+
+    Args:
+        exact: integer products that do not saturate, whatever this processor does.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.x64quantprecision", str(int(exact)))
+    if not optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    content = model if isinstance(model, bytes) else str(model)
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def as_tensors_range(ranges: Mapping[str, Range]) -> Any:
+    """Ranges as onnxruntime's quantizer takes them."""
+    from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
+
+    return TensorsData(
+        CalibrationMethod.MinMax,
+        {
+            name: (np.array(found.lowest, np.float32), np.array(found.highest, np.float32))
+            for name, found in ranges.items()
+        },
+    )
+
+
+def _showing(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
+    """A copy of the model with these tensors as further outputs."""
+    import onnx
+
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    held = {value.name for value in shown.graph.output}
+    shown.graph.output.extend(
+        onnx.helper.make_empty_tensor_value_info(name) for name in names if name not in held
+    )
+    return shown

@@ -1,0 +1,131 @@
+"""The ranges of a TFLite file's activations, in the form that ai-edge-quantizer takes them.
+
+Its own calibrator says which tensors need a range and finds their extremes; the other calibrators put theirs
+in the place of these. Kernels compute with integers around zero or with a zero point as they come, so that a
+symmetric range is one whose zero point comes out as zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgewright.errors import CompressionError
+from edgewright.export.tflite import open_interpreter
+from edgewright.workload import Array
+
+from . import FileJob
+from .calibration import Observe, Range, calibrate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .quantize import QuantizeOptions
+
+#: Integers reach one step further below zero than above.
+_BELOW, _ABOVE = 128, 127
+
+
+def ranges_of(content: bytearray, recipe: Any, job: FileJob, options: QuantizeOptions) -> dict[str, Any]:
+    """The statistics of every tensor that the recipe quantizes."""
+    found = _extremes(content, recipe, job)
+    wanted = found.keys() - _constants(content)
+    if options.calibrator != "minmax":
+        observe = observer(job.source)
+        ranges = calibrate(
+            lambda sample: {name: value for name, value in observe(sample).items() if name in wanted},
+            job.calibration,
+            options.calibrator,
+            percentile=options.percentile,
+            symmetric=bool(options.symmetric),
+            tell=job.tell,
+        )
+        for name, cut in ranges.items():
+            _put(found[name], cut)
+    if options.symmetric:
+        for name in wanted:
+            reach = max(abs(float(np.min(found[name]["min"]))), abs(float(np.max(found[name]["max"]))))
+            _put(found[name], Range(-reach * _BELOW / _ABOVE, reach))
+    if job.learnt is not None:
+        for name, fixed in job.learnt(observer(job.source)).items():
+            if name in wanted:
+                _put(found[name], fixed)
+    return found
+
+
+def observer(path: Path) -> Observe:
+    """Runs the file on a sample and gives every float tensor of its main graph."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path), num_threads=1, experimental_preserve_all_tensors=True)
+    interpreter.allocate_tensors()
+    inputs = interpreter.get_input_details()
+    shown = [detail for detail in interpreter.get_tensor_details() if detail["dtype"] is np.float32]
+
+    def observe(sample: tuple[Array, ...]) -> Mapping[str, Array]:
+        interpreter.reset_all_variables()
+        for detail, value in zip(inputs, sample, strict=True):
+            interpreter.set_tensor(detail["index"], value)
+        interpreter.invoke()
+        held = ((detail["name"], _held(interpreter, detail)) for detail in shown)
+        return {name: value for name, value in held if value is not None}
+
+    return observe
+
+
+def _held(interpreter: Any, detail: Mapping[str, Any]) -> Array | None:
+    """What a tensor holds; nothing where a delegate computes around it."""
+    try:
+        value: Array = interpreter.get_tensor(detail["index"])
+    except ValueError:
+        return None
+    return value
+
+
+def _constants(content: bytearray) -> set[str]:
+    """The names of the tensors that the file holds."""
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffers
+
+    model = flatbuffers.read_model(memoryview(content))
+    return {
+        flatbuffers.get_tensor_name(tensor)
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+        if model.buffers[tensor.buffer].data is not None
+    }
+
+
+def _extremes(content: bytearray, recipe: Any, job: FileJob) -> dict[str, Any]:
+    from ai_edge_quantizer.calibrator import Calibrator
+    from ai_edge_quantizer.utils.qsv_utils import min_max_update
+
+    signature, names = _signature(job.source)
+    calibrator = Calibrator(bytes(content), num_threads=1, qsv_update_func=min_max_update)
+    for number, sample in enumerate(job.calibration, 1):
+        job.tell(f"calibrating, ranges: sample {number} of {len(job.calibration)}")
+        calibrator.calibrate({signature: [dict(zip(names, sample, strict=True))]}, recipe)
+    found: dict[str, Any] = calibrator.get_model_qsvs()
+    return found
+
+
+def _put(seen: dict[str, Any], cut: Range) -> None:
+    for key, value in (("min", cut.lowest), ("max", cut.highest)):
+        seen[key] = np.full_like(seen[key], value)
+
+
+def _signature(path: Path) -> tuple[str, tuple[str, ...]]:
+    """The signature's key and its input names, in the order of the file's inputs."""
+    interpreter = open_interpreter(path)
+    signatures = interpreter.get_signature_list()
+    if len(signatures) != 1:
+        raise CompressionError(
+            f"{path.name}: has {len(signatures)} signatures, one is needed for calibration"
+        )
+    key = next(iter(signatures))
+    by_index = {
+        detail["index"]: name
+        for name, detail in interpreter.get_signature_runner(key).get_input_details().items()
+    }
+    return key, tuple(by_index[detail["index"]] for detail in interpreter.get_input_details())
