@@ -25,12 +25,18 @@ from edgewright.recipe import Recipe, load_recipe
 from edgewright.row import Cell, Row
 
 PUBLISHED = {"alexnet": 35, "vgg": 49}
-_TAUGHT: dict[str, Any] = {"distillation": "response", "learning_rate": 1e-3}
-RECIPE = recipe_of(
-    "deep-compression",
-    ("sparsify", {"amount": 0.98, "rounds": 2, "tuning": {**_TAUGHT, "epochs": 4}}),
-    ("share", {"bits": 5, "linear_bits": 4}),
-)
+
+
+def _recipe(amount: float, rounds: int, epochs: int) -> Recipe:
+    tuning: dict[str, Any] = {"distillation": "response", "learning_rate": 1e-3, "epochs": epochs}
+    return recipe_of(
+        "deep-compression",
+        ("sparsify", {"amount": amount, "rounds": rounds, "tuning": tuning}),
+        ("share", {"bits": 5, "linear_bits": 4}),
+    )
+
+
+RECIPES = {"alexnet": _recipe(0.98, 2, 4), "vgg": _recipe(0.95, 3, 3)}
 
 
 def on_device(name: str, recipe: Recipe, runtime: str, bench: Bench) -> Quality:
@@ -68,15 +74,15 @@ def main() -> None:
         for name in options.nets.split(","):
             for runtime in options.runtimes.split(","):
                 plain = made(net(name), load_recipe("fp32"), runtime, bench)
-                small = made(net(name), RECIPE, runtime, bench)
-                quality = on_device(name, RECIPE, runtime, bench)
+                small = made(net(name), RECIPES[name], runtime, bench)
+                quality = on_device(name, RECIPES[name], runtime, bench)
                 assert plain.quality and small.provenance and small.coded
                 say(f"{name} {runtime} {sha256_file(small.coded)[:12]}: {'; '.join(small.provenance.notes)}")
                 before, after = 100 * plain.quality.value, 100 * quality.value
                 print(
                     f"| {name} | {runtime} | {plain.size_bytes / 1e6:.2f} MB"
                     f" | {small.size_bytes / 1e3:.1f} kB"
-                    f" | {plain.size_bytes / small.size_bytes:.1f}x | {PUBLISHED.get(name, 0)}x"
+                    f" | {plain.size_bytes / small.size_bytes:.1f}x | {PUBLISHED[name]}x"
                     f" | {before:.2f} to {after:.2f} ({after - before:+.2f}) |",
                     flush=True,
                 )

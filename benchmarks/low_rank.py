@@ -35,8 +35,8 @@ def _factorized(name: str, convolutions: str, ratio: float, epochs: int) -> Reci
 
 
 CASES = {
-    "alexnet": Case(_factorized("cp", "cp", 0.15, 8), 5.0, 1.82),
-    "vgg": Case(_factorized("tucker-2", "tucker", 0.28, 5), 2.75, 2.05),
+    "alexnet": Case(_factorized("cp", "cp", 0.13, 6), 5.0, 1.82),
+    "vgg": Case(_factorized("tucker-2", "tucker", 0.28, 4), 2.75, 2.05),
 }
 
 

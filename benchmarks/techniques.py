@@ -50,11 +50,11 @@ NETS: dict[str, WorkloadSource] = {
 }
 #: What is worth seeing beside the defaults.
 VARIANTS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
-    "quantize, dynamic": (("quantize", {"mode": "dynamic"}),),
-    "quantize-weights, int4": (("quantize-weights", {"bits": 4}),),
-    "sparsify, 2:4": (("sparsify", {"n": 2, "m": 4}),),
-    "factorize, CP": (("factorize", {"convolutions": "cp", "rank": "ratio", "ratio": 0.3}),),
-    "prune, global taylor": (("prune", {"scope": "global", "importance": "taylor"}),),
+    "quantize (dynamic)": (("quantize", {"mode": "dynamic"}),),
+    "quantize-weights (int4)": (("quantize-weights", {"bits": 4}),),
+    "sparsify (2:4)": (("sparsify", {"n": 2, "m": 4}),),
+    "factorize (CP)": (("factorize", {"convolutions": "cp", "rank": "ratio", "ratio": 0.3}),),
+    "prune (global taylor)": (("prune", {"scope": "global", "importance": "taylor"}),),
     "sparsify + share": (("sparsify", {"amount": 0.9, "rounds": 2}), ("share", {})),
 }
 _PLAIN = "fp32"
@@ -226,9 +226,9 @@ def main() -> None:
             for recipe in chosen:
                 for runtime in options.runtimes.split(","):
                     if options.again or cells.find(name, recipe, runtime) is None:
-                        cell = cell_of(name, recipe, runtime, bench, options.budget)
-                        cells.keep(cell)
-                        say(f"{name}, {recipe.name}, {runtime}: {_said(cell)}")
+                        made = cell_of(name, recipe, runtime, bench, options.budget)
+                        cells.keep(made)
+                        say(f"{name}, {recipe.name}, {runtime}: {_said(made)}")
     wanted = [(name, recipe, runtime) for name in nets for recipe in chosen for runtime in RUNTIMES]
     text = table([cell for one in wanted if (cell := cells.find(*one)) is not None])
     (BUILD / "techniques.md").write_text(text, encoding="utf-8")

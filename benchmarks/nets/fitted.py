@@ -1,11 +1,11 @@
 """Training the networks beside this file once; what comes of it is kept under ``build/benchmarks``.
 
-The weights are named by the code and the data that they were made from, so that an edit of either trains
-anew, and a benchmark that was ended goes on.
+The weights are named by the code that they were made by, all modules of this folder that are loaded, so that
+an edit trains anew, and a benchmark that was ended goes on.
 """
 
 import hashlib
-import importlib
+import sys
 from pathlib import Path
 
 from edgewright.build.session import import_torch
@@ -32,11 +32,11 @@ def fitted(
     Args:
         code: the file in which the model is defined.
     """
-    data = importlib.import_module(type(training.data).__module__).__file__
     hashed = hashlib.sha256(f"{torch.__version__} {tuning} {training.batch_size}".encode())
-    for path in (code, __file__, data):
-        if path and Path(path).parent == Path(__file__).parent:
-            hashed.update(Path(path).read_bytes())
+    loaded = {str(getattr(module, "__file__", "")) for module in list(sys.modules.values())}
+    for file in sorted(loaded):
+        if Path(file).parent == Path(__file__).parent:
+            hashed.update(Path(file).read_bytes())
     shapes = [(name, tuple(value.shape)) for name, value in model.state_dict().items()]
     hashed.update(repr(shapes).encode())
     path = BUILD / "weights" / f"{Path(code).stem}-{hashed.hexdigest()[:24]}.pt"

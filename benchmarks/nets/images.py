@@ -60,12 +60,11 @@ class Digits:
 
     def training(self, epochs: int, rate: float, a_class: int = 0, batch_size: int = 64) -> Training:
         """What to train on: everything, or so many images of each class."""
-        kept = np.arange(len(self.labels))
+        data = Shifted(self.images, self.labels)
         if a_class:
-            kept = np.concatenate(
-                [np.flatnonzero(self.labels.numpy() == label)[:a_class] for label in range(CLASSES)]
-            )
-        data = Shifted(self.images[kept], self.labels[kept])
+            each = [np.flatnonzero(self.labels.numpy() == label)[:a_class] for label in range(CLASSES)]
+            kept = np.concatenate(each)
+            data = Shifted(self.images[kept], self.labels[kept])
         return Training(data, cross_entropy, epochs=epochs, batch_size=batch_size, learning_rate=rate)
 
     def workload(self, name: str, model: nn.Module, training: Training) -> Workload:

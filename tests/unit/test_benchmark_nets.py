@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import onnx
@@ -89,7 +90,7 @@ def test_series_are_read() -> None:
 
 @pytest.mark.usefixtures("benchmarks")
 def test_multiplications_of_an_onnx_file(tmp_path: Path) -> None:
-    weights = {
+    weights: dict[str, np.ndarray[Any, Any]] = {
         "w": np.zeros((8, 1, 3, 3), np.float32),  # depthwise
         "m": np.zeros((8 * 4 * 4, 5), np.float32),
         "shape": np.array([1, -1], np.int64),

@@ -52,7 +52,7 @@ def test_vbmf_finds_nothing_in_noise() -> None:
 def test_a_linear_layer_of_low_rank_is_taken_apart_exactly(bias: bool) -> None:
     layer = nn.Linear(48, 64, bias=bias)
     layer.weight.data = low_rank(64, 48, 6)
-    found = decomposed(layer, FactorizeOptions(rank="energy", energy=0.999999))
+    found = decomposed(layer, FactorizeOptions(rank="energy", energy=0.999999, round_to=1))
     same(layer, found, (5, 48))
     assert isinstance(found, Decomposed) and found.rank == "6"
     assert parameters(found.module) < parameters(layer) / 3
@@ -108,7 +108,7 @@ def job(module: nn.Module) -> ModelJob:
 
 def test_the_first_and_the_last_layer_stay_unless_named() -> None:
     changed = Factorize().apply(job(net()), FactorizeOptions())
-    assert changed.notes == ("1 layers decomposed (2 at rank 4), not fine-tuned",)
+    assert changed.notes == ("1 layers decomposed (2 at rank 8), not fine-tuned",)
     named = Factorize().apply(job(net()), FactorizeOptions(layers=("0",), rank="ratio", ratio=0.5))
     assert isinstance(named.module[0], nn.Sequential)  # type: ignore[index]
 
@@ -118,3 +118,24 @@ def test_a_wrong_name_and_a_model_that_cannot_shrink_are_errors() -> None:
         Factorize().apply(job(net()), FactorizeOptions(layers=("1",)))
     with pytest.raises(CompressionError, match=r"changed nothing: 2 \(rank .* saves too little\)"):
         Factorize().apply(job(net()), FactorizeOptions(rank="energy", energy=0.999999, margin=0.05))
+
+
+def test_ranks_are_what_vector_units_like_and_never_less_than_is_to_be_kept() -> None:
+    layer = nn.Linear(48, 64)
+    layer.weight.data = low_rank(64, 48, 9)
+    for round_to, rank in ((1, "9"), (8, "16"), (4, "12")):
+        options = FactorizeOptions(rank="energy", energy=0.999999, round_to=round_to)
+        found = decomposed(layer, options)
+        same(layer, found, (5, 48))
+        assert isinstance(found, Decomposed) and found.rank == rank
+
+
+def test_vbmf_is_not_believed_when_it_takes_most_of_a_layer_for_noise() -> None:
+    layer = nn.Linear(64, 64)
+    noise = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
+    layer.weight.data = torch.from_numpy(noise)
+    found = decomposed(layer, FactorizeOptions(margin=1.0, round_to=1))
+    assert vbmf_rank(noise) == 0
+    assert isinstance(found, Decomposed)
+    values = np.linalg.svd(noise, compute_uv=False) ** 2
+    assert values[: int(found.rank)].sum() >= 0.5 * values.sum() > values[: int(found.rank) - 1].sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ Array = npt.NDArray[np.float32]
 
 _CP_ITERATIONS = 200
 _CP_RANK_SHARE = 1.5
+#: VBMF takes most of a small layer for noise: of that much of its energy it is not believed.
+_LEAST_ENERGY = 0.5
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def _linear(layer: torch.nn.Linear, options: FactorizeOptions) -> Decomposed | s
     from torch import nn
 
     weight = _array(layer.weight)
-    rank = _rank(weight, options, sum(weight.shape))
+    rank = _rounded(_rank(weight, options, sum(weight.shape)), options, min(weight.shape))
     if not _pays(rank * sum(weight.shape), weight.size, options):
         return f"rank {rank} of {min(weight.shape)} saves too little"
     left, right = _split(weight, rank)
@@ -71,7 +74,7 @@ def _linear(layer: torch.nn.Linear, options: FactorizeOptions) -> Decomposed | s
 
 def _pointwise(layer: torch.nn.Conv2d, options: FactorizeOptions) -> Decomposed | str:
     weight = _array(layer.weight)[:, :, 0, 0]
-    rank = _rank(weight, options, sum(weight.shape))
+    rank = _rounded(_rank(weight, options, sum(weight.shape)), options, min(weight.shape))
     if not _pays(rank * sum(weight.shape), weight.size, options):
         return f"rank {rank} of {min(weight.shape)} saves too little"
     left, right = _split(weight, rank)
@@ -89,7 +92,7 @@ def _tucker(layer: torch.nn.Conv2d, weight: Array, options: FactorizeOptions) ->
         ranks = max(1, round(share * outputs)), max(1, round(share * inputs))
     else:
         ranks = _rank(unfolded[0], options, 0), _rank(unfolded[1], options, 0)
-    r_out, r_in = ranks
+    r_out, r_in = _rounded(ranks[0], options, outputs), _rounded(ranks[1], options, inputs)
     left = outputs * r_out + r_out * r_in * area + inputs * r_in
     if not _pays(left, weight.size, options):
         return f"ranks {r_out} and {r_in} of {outputs} and {inputs} save too little"
@@ -114,6 +117,7 @@ def _cp(layer: torch.nn.Conv2d, weight: Array, options: FactorizeOptions) -> Dec
     else:
         unfolded = weight.reshape(outputs, -1), weight.transpose(1, 0, 2, 3).reshape(inputs, -1)
         rank = max(1, round(_CP_RANK_SHARE * max(_rank(matrix, options, 0) for matrix in unfolded)))
+    rank = _rounded(rank, options, weight.size)
     if not _pays(rank * each, weight.size, options):
         return f"rank {rank} saves too little"
     with foreign(CompressionError, "factorize (tensorly)"):
@@ -146,11 +150,24 @@ def _rank(matrix: Array, options: FactorizeOptions, each: int) -> int:
     """The rank for one matrix; ``each`` is what one more costs in weights, for ``ratio``."""
     match options.rank:
         case "vbmf":
-            return max(1, vbmf_rank(matrix))
+            return max(_holding(matrix, _LEAST_ENERGY), vbmf_rank(matrix))
         case "energy":
-            energy = np.linalg.svd(matrix, compute_uv=False) ** 2
-            return int(np.searchsorted(np.cumsum(energy) / energy.sum(), options.energy)) + 1
+            return _holding(matrix, options.energy)
     return max(1, int(options.ratio * matrix.size / each))
+
+
+def _rounded(rank: int, options: FactorizeOptions, most: int) -> int:
+    """A multiple that vector units like, since ranks are channels; never less than is to be kept."""
+    share = rank / options.round_to
+    whole = round(share) if options.rank == "ratio" else math.ceil(share)
+    rounded = max(1, whole) * options.round_to
+    return rounded if rounded < most else min(rank, most)
+
+
+def _holding(matrix: Array, share: float) -> int:
+    """The rank that keeps this share of the squared singular values."""
+    energy = np.linalg.svd(matrix, compute_uv=False) ** 2
+    return int(np.searchsorted(np.cumsum(energy) / energy.sum(), share)) + 1
 
 
 def _tucker_share(outputs: int, inputs: int, area: int, ratio: float) -> float:

@@ -5,8 +5,9 @@
 * Larger convolutions become 1 x 1, k x k, 1 x 1 by Tucker-2 (Kim et al., ICLR 2016, arXiv 1511.06530), or
   1 x 1, depthwise k x k, 1 x 1 by CP (Lebedev et al., ICLR 2015, arXiv 1412.6553).
 
-The ranks come from VBMF, from the share of the weight's energy to keep, or from the size to reach. A layer
-that would not become smaller, and cheaper to compute, by a margin is left as it is, and the notes say so.
+The ranks come from VBMF, with no less than half of the weight's energy, from the share of that energy to
+keep, or from the size to reach. A layer that would not become smaller, and cheaper to compute, by a margin is
+left as it is, and the notes say so.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class FactorizeOptions:
         rank: where the ranks come from, see the module.
         energy: for ``energy``, the share of the squared singular values to keep.
         ratio: for ``ratio``, the share of a layer's weights that may be left.
+        round_to: ranks, which are numbers of channels, are kept to multiples of this.
         margin: a layer must shrink to this share of its weights, and of its multiplications, to be replaced.
         layers: the names of the layers to consider; without any, all but the first and the last, which hold
             few of the weights and most of what the model sees and says.
@@ -53,6 +55,7 @@ class FactorizeOptions:
     rank: Literal["vbmf", "energy", "ratio"] = "vbmf"
     energy: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.9
     ratio: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.4
+    round_to: Annotated[int, Field(ge=1, le=64)] = 8
     margin: Annotated[float, Field(gt=0.0, le=1.0)] = 0.9
     layers: tuple[str, ...] = ()
     fine_tune: bool = True
