@@ -1,8 +1,8 @@
 """Nights of a farm made from real launches: what a model's median does from one fresh process to the next.
 
-Launches are measured one after another, each a fresh process that times every model for a while. A night is a
-row of launches that followed one another, and a history is made of nights from random places, so that what the
-machine did meanwhile (its drifts, its neighbours) is in it as it was.
+Launches are measured one after another, each a fresh process that times every model for a while. A night is
+a row of launches that followed one another, and a history is made of nights from random places, so that what
+the machine did meanwhile (its drifts, its neighbours) is in it as it was.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +46,7 @@ for path in sys.argv[2:]:
         start = clock()
         session.run(None, feeds)
         times.append(clock() - start)
-    found.append([float(np.median(times)), len(times), float(np.quantile(times, 0.9))])
+    found.append(float(np.median(times)))
 print(json.dumps(found))
 """
 
@@ -80,5 +79,19 @@ def measure(minutes: float, seconds: float = 0.25) -> Noise:
         found, until = [], time.monotonic() + 60 * minutes
         while time.monotonic() < until:
             said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-            found.append([float(median) for median, *_ in json.loads(said)])
+            found.append(json.loads(said))
     return Noise(dict(zip(SIZES, np.asarray(found, dtype=np.float64).T, strict=True)))
+
+
+def night(medians_ns: Floats, rng: np.random.Generator) -> float | None:
+    """The median of a night's launches; None when they lie so far apart that the row would not be valid."""
+    start = int(rng.integers(len(medians_ns) - LAUNCHES + 1))
+    launches = medians_ns[start : start + LAUNCHES]
+    middle = float(np.median(launches))
+    return None if float(np.ptp(launches)) > LAUNCH_SPREAD * middle else middle
+
+
+def share_valid(medians_ns: Floats) -> float:
+    """Of all the nights that could be, how many are valid."""
+    windows = np.lib.stride_tricks.sliding_window_view(medians_ns, LAUNCHES)
+    return float(np.mean(np.ptp(windows, axis=1) <= LAUNCH_SPREAD * np.median(windows, axis=1)))

@@ -24,7 +24,9 @@ LONGER = {"agent/edgewright_agent/protocol.py": 400}
 RANKS = {
     "cli": 70,
     "tune": 60,
+    "nightly": 55,
     "farm": 50,
+    "history": 44,
     "build": 46,
     "builder": 45,
     "models": 45,
@@ -62,6 +64,7 @@ HEAVY = (
     "plotly",
     "sqlalchemy",
     "paramiko",
+    "optuna",
 )
 
 
@@ -260,12 +263,18 @@ def test_help_imports_nothing_heavy() -> None:
         "build",
         "compare",
         "device",
+        "farm",
+        "history",
         "keys",
         "profile-ops",
         "profiles",
         "prune",
+        "regressions",
         "report",
         "run",
+        "store",
+        "transfer",
+        "tune",
         "verify",
     ],
 )
@@ -274,7 +283,7 @@ def test_a_command_s_help_imports_nothing_heavy(command: str) -> None:
     assert imported_by(code) & set(HEAVY) == set()
 
 
-@pytest.mark.parametrize("package", ["store", "report"])
+@pytest.mark.parametrize("package", ["store", "report", "history"])
 def test_reading_results_needs_neither_torch_nor_a_way_to_devices(package: str) -> None:
     assert imported_by(f"import edgewright.{package}") & {"torch", "paramiko", "onnx", "onnxruntime"} == set()
 

@@ -15,7 +15,7 @@ from .sensors.environment import read_environment
 from .sensors.power import POWER_SENSORS
 from .sensors.sysfs import find, text_or_empty
 
-_MODEL_FILES = ("sys/firmware/devicetree/base/model", "proc/device-tree/model")
+_TREES = ("sys/firmware/devicetree/base", "proc/device-tree")
 
 
 def probe(root: str = "/", store_dir: str = "", path: str = "") -> Device:
@@ -47,19 +47,29 @@ def probe(root: str = "/", store_dir: str = "", path: str = "") -> Device:
         environment=read_environment(root, path),
         soc=android.soc if android else "",
         emulation=find_emulation(root, board, processors, sys.executable),
+        serial=read_serial(root),
     )
 
 
 def read_board(root: str = "/") -> str:
     """The device tree's model, or the firmware's product name (x86); empty where nobody tells."""
-    for file in _MODEL_FILES:
-        model = text_or_empty(os.path.join(root, file))
+    for tree in _TREES:
+        model = text_or_empty(os.path.join(root, tree, "model"))
         if model:
             return model
     dmi = os.path.join(root, "sys/class/dmi/id")
     vendor, product = text_or_empty(f"{dmi}/sys_vendor"), text_or_empty(f"{dmi}/product_name")
     if product:
         return product if product.startswith(vendor) else f"{vendor} {product}"
+    return ""
+
+
+def read_serial(root: str = "/") -> str:
+    """The device tree's serial number; empty elsewhere, for a PC's is told to root alone."""
+    for tree in _TREES:
+        serial = text_or_empty(os.path.join(root, tree, "serial-number"))
+        if serial:
+            return serial
     return ""
 
 

@@ -292,7 +292,8 @@ class SensorInfo:
 class Device:
     """What the device says of itself; every text is its own word and so untrusted.
 
-    ``emulation`` is what shows that its processor is emulated, empty where nothing does.
+    ``emulation`` is what shows that its processor is emulated, empty where nothing does; ``serial`` tells it
+    from its siblings, empty where it cannot be read.
     """
 
     hostname: str
@@ -311,3 +312,4 @@ class Device:
     environment: Environment
     soc: str = ""
     emulation: str = ""
+    serial: str = ""

@@ -14,6 +14,7 @@
       │ ├ TransportError      the link broke or the host cannot be reached
       │ ├ DeviceTimeout       no answer within the bound
       │ ├ DeviceBusy          somebody else holds the device
+      │ ├ Quarantined         the farm has set the device aside, and it did not come back in time
       │ ├ JobLost             the device was restarted, or the agent killed, while the job ran
       │ └ UnstableMeasurement measured, but not believable
       └ StableDeviceError     the same again next time
@@ -128,6 +129,13 @@ class DeviceBusy(TransientDeviceError):
     """Somebody else holds the device."""
 
     code = "busy"
+
+
+class Quarantined(TransientDeviceError):
+    """The farm has set the device aside after failures, and it did not come back while it was waited for."""
+
+    code = "quarantined"
+    exit_code = 3
 
 
 class JobLost(TransientDeviceError):

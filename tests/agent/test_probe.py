@@ -14,7 +14,7 @@ import pytest
 from tests.devices import boards, tree
 
 from edgewright_agent import cpu, inventory
-from edgewright_agent.probe import probe, read_board, read_libc
+from edgewright_agent.probe import probe, read_board, read_libc, read_serial
 from edgewright_agent.protocol import RUNTIMES, Device, decode, encode
 from edgewright_agent.sensors.power import POWER_SENSORS
 
@@ -57,6 +57,14 @@ def test_runtime_is_not_left_loaded() -> None:
 def test_board(board: str, expected: str, tmp_path: Path) -> None:
     boards.POWERED[board](tmp_path)
     assert read_board(str(tmp_path)) == expected
+
+
+def test_the_serial_number_is_the_device_tree_s(tmp_path: Path) -> None:
+    assert read_serial(str(tmp_path)) == ""
+    tree = tmp_path / "proc/device-tree"
+    tree.mkdir(parents=True)
+    (tree / "serial-number").write_bytes(b"10000000abcd1234\0")
+    assert read_serial(str(tmp_path)) == "10000000abcd1234"
 
 
 def test_every_sensor_is_listed_with_its_reason(tmp_path: Path) -> None:

@@ -57,3 +57,19 @@ def test_it_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest.Monk
     trained = [stage for stage in told if stage.startswith("fine-tuning")]
     assert trained[0].startswith("fine-tuning: epoch 4 of 6")
     assert not list((tmp_path / "killed/checkpoints").iterdir())
+
+
+def test_a_module_is_trained_once_for_both_formats(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(WORKLOAD)
+    profile, recipe = load_profile("x86-64-linux"), load_recipe("prune50")
+    source = WorkloadSource.parse(f"{tmp_path}/net.py:workload")
+    trained, notes = [], []
+    for kind in ("onnx", "tflite"):
+        told: list[str] = []
+        artifact = build(
+            source, recipe, profile.name, profile, kind, cache=tmp_path / "cache", progress=told.append
+        )
+        trained.append(any(stage.startswith("fine-tuning") for stage in told))
+        notes.append(artifact.provenance.notes if artifact.provenance else ())
+    assert trained == [True, False]
+    assert notes[0][0] == notes[1][0]

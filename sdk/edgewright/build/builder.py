@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import shutil
 import tempfile
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +32,7 @@ from edgewright.workload_check import torch_outputs
 from edgewright.workloads import WorkloadSource, seed_everything
 
 from .session import session_of
+from .turn import BUILDING
 
 if TYPE_CHECKING:
     import torch
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from edgewright.reference import ReferenceRun
 
     from . import Plan, Progress, Runner
-
-#: Torch's seeds and the descriptors that :mod:`edgewright.boundary` takes are the process's: one at a time.
-_BUILDING = threading.RLock()
 
 
 def build_record(
@@ -53,7 +50,7 @@ def build_record(
         from edgewright.reference import reference_run
 
         runner = reference_run
-    with _BUILDING:
+    with BUILDING:
         held = store.find(key)  # another thread may have made it meanwhile
         if held is not None:
             return held
@@ -67,7 +64,7 @@ def open_workload(source: WorkloadSource) -> Workload:
     Raises:
         ConfigError: it is not what it should be.
     """
-    with _BUILDING:
+    with BUILDING:
         return session_of(source).workload
 
 

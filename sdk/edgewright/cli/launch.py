@@ -15,6 +15,7 @@ import click
 from edgewright import __version__
 from edgewright.errors import ConfigError
 from edgewright.farm.job import Settings
+from edgewright.farm.project import project_commit
 from edgewright.farm.session import Run, Work, run_work
 from edgewright.report import report_document, write
 from edgewright.report.terminal import print_report
@@ -47,8 +48,14 @@ class Output:
 
 #: A run that a crash cut short is gone on with for so long; later, its rows would be of another day.
 RESUMED_WITHIN = timedelta(hours=6)
+_EVER = timedelta(days=36_500)
 
-_WHERE_TO = {"store", "json_file", "html_file", "csv_file", "markdown_file", "fresh", "wait_min"}
+#: Options that change nothing of what is measured.
+_WHERE_TO = {
+    *("store", "json_file", "html_file", "csv_file", "markdown_file", "fresh", "wait_min"),
+    *("resume", "junit_file", "summary_file", "github", "baseline", "threshold"),
+    *("retries", "quarantine_after", "return_min"),
+}
 
 
 def launch(
@@ -60,15 +67,7 @@ def launch(
     """
     output.check()
     with Store.open(output.store) as store:
-        request = _request(plan_text)
-        cut_short = store.interrupted_run(request, within=RESUMED_WITHIN)
-        if cut_short and not fresh:
-            run = Run(cut_short.run_id, is_resumed=True)
-            what = f"going on with run {run.run_id}, which was cut short"
-            click.echo(f"{what} (--fresh begins a new one)", err=True)
-        else:
-            begun = store.begin_run(name, plan_text, settings.effort.name, request)
-            run = Run(begun, given_up=cut_short.run_id if cut_short else "")
+        run = begin(store, settings, name=name, plan_text=plan_text, fresh=fresh)
         with RunProgress(work.count) as progress:
             rows = run_work(work, settings, store, run, progress)
         store.finish_run(run.run_id)
@@ -84,9 +83,45 @@ def launch(
     return exit_code(rows)
 
 
+def begin(
+    store: Store,
+    settings: Settings,
+    *,
+    name: str,
+    plan_text: str,
+    fresh: bool = False,
+    resume: bool = False,
+) -> Run:
+    """A new run, or the one of the same command that was cut short.
+
+    Args:
+        fresh: a new one in any case.
+        resume: never a new one; the one that was cut short, however long ago.
+
+    Raises:
+        ConfigError: there is none to resume.
+    """
+    request = _request(plan_text)
+    cut_short = store.interrupted_run(request, within=_EVER if resume else RESUMED_WITHIN)
+    if resume and cut_short is None:
+        raise ConfigError("no run of this command was cut short", mend="leave --resume out to begin one")
+    if cut_short and not fresh:
+        what = f"going on with run {cut_short.run_id}, which was cut short"
+        click.echo(f"{what} (--fresh begins a new one)", err=True)
+        return Run(cut_short.run_id, is_resumed=True)
+    begun = store.begin_run(
+        name, plan_text, settings.effort.name, request, project_commit=project_commit(Path.cwd())
+    )
+    return Run(begun, given_up=cut_short.run_id if cut_short else "")
+
+
 def _request(plan_text: str) -> str:
     """What was asked for: the command with its options but for where results go, and what the plan says."""
     context = click.get_current_context()
     options = {key: str(value) for key, value in sorted(context.params.items()) if key not in _WHERE_TO}
-    text = repr((__version__, str(Path.cwd()), context.info_name, options, plan_text))
+    names = [context.info_name]
+    while context.parent is not None:
+        context = context.parent
+        names.append(context.info_name)
+    text = repr((__version__, str(Path.cwd()), names[:-1], options, plan_text))
     return hashlib.sha256(text.encode()).hexdigest()

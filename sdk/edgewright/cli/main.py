@@ -24,8 +24,10 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "build": ("edgewright.cli.build", "build", "Compress and export a model for a device profile."),
     "compare": ("edgewright.cli.compare", "compare", "Compare two runs, reports or rows: is B slower?"),
     "device": ("edgewright.cli.device", "device", "List, probe and trust devices."),
+    "history": ("edgewright.cli.history", "history", "Show the series of the store and where they changed."),
     "keys": ("edgewright.cli.keys", "keys", "Make keys that sign models, and show them."),
     "explain": ("edgewright.cli.explain", "explain", "Say what a recipe does and can save on a device."),
+    "farm": ("edgewright.cli.farm", "farm", "Measure on many devices every night, and see how they are."),
     "models": ("edgewright.cli.models", "models", "List the light networks that can be students."),
     "profile-ops": (
         "edgewright.cli.profile_ops",
@@ -34,6 +36,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "profiles": ("edgewright.cli.profiles", "profiles", "List, show and check device profiles."),
     "prune": ("edgewright.cli.prune", "prune", "Prune a model down to a latency measured on a device."),
+    "regressions": (
+        "edgewright.cli.history",
+        "regressions",
+        "Say what of a run got worse, and what is missing.",
+    ),
     "report": ("edgewright.cli.report", "report", "Render a stored run."),
     "run": ("edgewright.cli.run", "run", "Measure a plan: workloads x recipes x runtimes x devices."),
     "sensitivity": (
@@ -41,7 +48,14 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "sensitivity",
         "Find the layers that compression harms most.",
     ),
+    "store": ("edgewright.cli.store", "store", "Check, prune, export and import results."),
     "techniques": ("edgewright.cli.techniques", "techniques", "List and show compression techniques."),
+    "transfer": (
+        "edgewright.cli.transfer",
+        "transfer",
+        "Try a study's best settings on another device.",
+    ),
+    "tune": ("edgewright.cli.tune", "tune", "Find the setting to ship on a device."),
     "verify": ("edgewright.cli.verify", "verify", "Check built models against their manifests."),
 }
 

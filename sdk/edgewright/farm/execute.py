@@ -21,6 +21,7 @@ from edgewright.errors import (
     TransientDeviceError,
     UnsupportedError,
 )
+from edgewright.profile import DeviceProfile
 from edgewright.recipe import Recipe
 from edgewright.row import ArtifactInfo, Cell, Failed, Outcome, Row, Skipped
 from edgewright.tensorfile import read_arrays
@@ -169,9 +170,19 @@ def launch_once(
     return result, _judge(result, ready, bench.device) if evaluating else None
 
 
-def row_without_device(cell: Cell, error: DeviceError, settings: Settings) -> Row:
-    """The row of a cell whose device could not be opened."""
-    return Row(cell, outcome_of(error), settings.effort.name, _now(), scenario=settings.driving.kind)
+def row_unmeasured(cell: Cell, outcome: Failed | Skipped, settings: Settings) -> Row:
+    """The row of a cell that got no further: its device could not be opened, or its file not be built."""
+    return Row(cell, outcome, settings.effort.name, _now(), scenario=settings.driving.kind)
+
+
+def build_ahead(task: Task, profile: DeviceProfile) -> None:
+    """Build the file of a cell before its device is asked for anything; :func:`prepare` finds it then.
+
+    Raises:
+        EdgewrightError: what keeps it from being built, on every device of that profile.
+    """
+    possible = _possible(task.cell.runtime, task.subject, profile)
+    task.subject.artifact(task.recipe, profile, format_of(possible[0]))
 
 
 def outcome_of(error: EdgewrightError) -> Failed | Skipped:
@@ -200,13 +211,7 @@ def choose_runtime(asked: str, subject: Subject, bench: Bench) -> str:
         UnsupportedError: the profile says that the device cannot have it, or it cannot run this file.
         MissingRuntime: the device could have it and does not.
     """
-    candidates = wire.FORMATS[ANY_TFLITE] if asked == ANY_TFLITE else (asked,)
-    subject.check_format(format_of(candidates[0]))
-    possible = [name for name in candidates if name in bench.profile.runtimes]
-    if not possible:
-        raise UnsupportedError(
-            f"{bench.profile.name} has no {asked}: its profile lists {', '.join(bench.profile.runtimes)}"
-        )
+    possible = _possible(asked, subject, bench.profile)
     found = {runtime.name: runtime for runtime in bench.facts.runtimes}
     for name in possible:
         if name in found and not found[name].reason:
@@ -217,6 +222,22 @@ def choose_runtime(asked: str, subject: Subject, bench: Bench) -> str:
         f"no {asked} on the device: {reasons or 'not found'}",
         mend=f"pip install {possible[0]} there",
     )
+
+
+def _possible(asked: str, subject: Subject, profile: DeviceProfile) -> list[str]:
+    """The runtimes of the profile that are meant, at least one.
+
+    Raises:
+        UnsupportedError: there is none, or the subject is never of their format.
+    """
+    candidates = wire.FORMATS[ANY_TFLITE] if asked == ANY_TFLITE else (asked,)
+    subject.check_format(format_of(candidates[0]))
+    possible = [name for name in candidates if name in profile.runtimes]
+    if not possible:
+        raise UnsupportedError(
+            f"{profile.name} has no {asked}: its profile lists {', '.join(profile.runtimes)}"
+        )
+    return possible
 
 
 def _judge(result: wire.RunResult, ready: Ready, device: Device) -> Quality | None:

@@ -95,6 +95,7 @@ class Trial:
                 raise
             self._was_lost = True
             self._notes += (f"launch {number} was begun again: {error.message}",)
+            watcher.begin(self._ready.cell, f"launch {number} again")
         return self._launched(number, watcher)
 
     def start_again(self) -> None:

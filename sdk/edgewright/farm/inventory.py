@@ -10,6 +10,7 @@
     workdir = ".cache/edgewright"
     store_limit = "2GB"                   # for models and data on the device; the oldest in use go first
     tags = ["lab", "arm"]
+    power_cycle = "uhubctl -l 1-1 -a cycle"  # run on this host, see .power
 
 ``[signing] key = "keys/models"`` names the private key that vouches for the models, see docs/signing.md.
 A device may have a power meter outside of it, ``[devices.NAME.meter]``: see :mod:`.meter_config`.
@@ -36,6 +37,8 @@ from edgewright.transport.adb_address import AdbAddress
 
 from .address import SshAddress, adb_address, user_and_host
 from .meter_config import MeterConfig, MeterTable
+from .power import power_command
+from .store_limit import store_limit_bytes
 from .this_machine import this_machine
 
 __all__ = ["DEFAULT_WORKDIR", "LOCAL", "VARIABLE", "Inventory", "SshAddress", "Target", "load_inventory"]
@@ -45,9 +48,6 @@ LOCAL = "local"
 DEFAULT_WORKDIR = ".cache/edgewright"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_SIZE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(kB|MB|GB|TB)")
-_UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_SMALLEST_STORE_BYTES = 10**6
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -62,6 +62,7 @@ class Target:
         workdir: the agent's folder, relative to the device's home directory unless absolute.
         meter: a power meter outside the device.
         store_limit_bytes: what models and data may take there; 0 leaves it to the device.
+        power_cycle: words of a command of this host that takes its power away and gives it back.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Target:
     tags: tuple[str, ...] = ()
     meter: MeterConfig | None = None
     store_limit_bytes: int = 0
+    power_cycle: tuple[str, ...] = ()
 
     @property
     def address(self) -> str:
@@ -128,6 +130,7 @@ class _Device:
     store_limit: str | None = None
     tags: tuple[Annotated[str, Field(pattern=f"^{_NAME.pattern}$")], ...] = ()
     meter: MeterTable | None = None
+    power_cycle: str | tuple[str, ...] | None = None
 
 
 @schema(frozen=True, config=STRICT)
@@ -214,7 +217,9 @@ class _Entry:
         workdir = self._workdir(self.device.workdir or DEFAULT_WORKDIR)
         link = self._link(self.device.address)
         target = Target(self.name, self.profile(known), link, python, workdir, self.device.tags)
-        return replace(target, meter=self._meter(), store_limit_bytes=self._store_limit())
+        cycle = power_command(self.device.power_cycle, self.wrong)
+        limit = store_limit_bytes(self.device.store_limit, self.wrong)
+        return replace(target, meter=self._meter(), store_limit_bytes=limit, power_cycle=cycle)
 
     def _link(self, address: str) -> SshAddress | AdbAddress:
         def wrong(message: str, mend: str) -> ConfigError:
@@ -230,6 +235,8 @@ class _Entry:
         return adb
 
     def local(self, profile: str) -> Target:
+        if self.device.power_cycle is not None:
+            raise self.wrong("power_cycle", f"{LOCAL!r} is the machine that would run it", "leave it out")
         for key in ("address", "port", "key", "known_hosts"):
             if getattr(self.device, key) is not None:
                 raise self.wrong(
@@ -239,8 +246,9 @@ class _Entry:
         if "/" in python:
             python = str(self._beside("python", python))
         workdir = self._workdir(self.device.workdir or DEFAULT_WORKDIR)
+        limit = store_limit_bytes(self.device.store_limit, self.wrong)
         target = Target(self.name, profile, None, python, workdir, self.device.tags)
-        return replace(target, meter=self._meter(), store_limit_bytes=self._store_limit())
+        return replace(target, meter=self._meter(), store_limit_bytes=limit)
 
     def profile(self, known: tuple[str, ...]) -> str:
         """The profile's name when it exists, or its file's path made absolute."""
@@ -255,17 +263,6 @@ class _Entry:
         if profile not in known:
             raise self.wrong("profile", f"unknown profile {profile!r}", did_you_mean(profile, known))
         return profile
-
-    def _store_limit(self) -> int:
-        """In bytes; 0 when there is none."""
-        text = self.device.store_limit
-        if text is None:
-            return 0
-        match = _SIZE.fullmatch(text)
-        size = int(float(match[1]) * _UNITS[match[2]]) if match else 0
-        if size < _SMALLEST_STORE_BYTES:
-            raise self.wrong("store_limit", f"not a size of 1MB or more: {text!r}", 'write "2GB" or "500MB"')
-        return size
 
     def _meter(self) -> MeterConfig | None:
         """The meter; a program of this host that is written as a path is beside the farm file."""

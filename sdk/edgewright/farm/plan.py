@@ -17,6 +17,9 @@ from .conditions import conditions_from
 from .scenario import OPTIONS, Driving
 from .subject import open_beside
 
+#: A step of priority counts like ten minutes of waiting, see the store's leases.
+MOST_PRIORITY = 100
+
 
 @dataclass(frozen=True, config=STRICT)
 class Plan:
@@ -24,6 +27,8 @@ class Plan:
 
     Attributes:
         workloads: ``file.py:factory``, ``.onnx`` or ``.tflite``, relative to the plan's own folder.
+        devices: names of the farm file, ``tag:NAME`` or ``profile:NAME``.
+        priority: of a farm's runs that want the same devices, those of a higher number go first.
         recipes: preset names or ``.toml`` files; a bare model file is measured once, as it is.
         runtimes: runtime names; ``tflite`` stands for the first of the device's TFLite runtimes.
         threads: 0 stands for the device's performance cores.
@@ -52,6 +57,7 @@ class Plan:
     set_governor: str | None = None
     power_mode: str | None = None
     cool_to: str | None = None
+    priority: int = 0
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -76,6 +82,10 @@ def load_plan(path: Path) -> Plan:
             raise ConfigError(f"{path}: plan.{name} is empty")
         if len(set(values)) != len(values):
             raise ConfigError(f"{path}: plan.{name} names something twice")
+    if abs(plan.priority) > MOST_PRIORITY:
+        raise ConfigError(
+            f"{path}: plan.priority is {plan.priority}", mend=f"at most {MOST_PRIORITY} either way"
+        )
     if plan.threads < 0:
         raise ConfigError(f"{path}: plan.threads is {plan.threads}", mend="0 means the performance cores")
     return replace(

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 from edgewright.device import Device
 from edgewright.errors import DeviceError, EdgewrightError
 from edgewright.profiles import load_profile
 from edgewright.recipe import Recipe
+from edgewright.report.figures import figures_of
 from edgewright.row import Cell, Failed, Row
 from edgewright.store import Store
 
-from .execute import Task, row_without_device
+from .execute import Task, outcome_of, row_unmeasured
 from .group import Ended, Watcher, run_group
 from .inventory import Target
 from .job import Bench, Settings
@@ -81,7 +83,7 @@ def run_work(work: Work, settings: Settings, store: Store, run: Run, watcher: Wa
     rows = dict(store.rows_by_key(run.run_id))
 
     def keep(key: str, row: Row) -> None:
-        store.add_row(run.run_id, row, key)
+        store.add_row(run.run_id, row, key, figures_of(row))
         rows[key] = row
         watcher.row(row)
 
@@ -95,53 +97,92 @@ def run_work(work: Work, settings: Settings, store: Store, run: Run, watcher: Wa
             continue
         watcher.expect(sum(map(len, groups)))
         try:
-            bench = open_bench(target)
+            station = Station.open(target, settings, run, watcher)
         except DeviceError as error:
             for task in itertools.chain.from_iterable(groups):
-                keep(task.key, row_without_device(task.cell, error, settings))
+                keep(task.key, row_unmeasured(task.cell, outcome_of(error), settings))
                 watcher.done()
             continue
-        with bench.device, _tidied(bench.device, run, watcher):
+        with station:
             for group in groups:
-                for ended in run_group(group, bench, settings, watcher):
+                for ended in station.measure(group):
                     keep(ended.key, ended.row)
-                    _forget(bench.device, ended, watcher)
+                    station.forget(ended)
     return list(rows.values())
 
 
-@contextmanager
-def _tidied(device: Device, run: Run, watcher: Watcher) -> Iterator[None]:
-    """Leave no job of this run behind, nor of the one that was given up for it."""
-    if run.given_up:
-        _call_off(device, run.given_up, watcher)
-    try:
-        yield
-    except KeyboardInterrupt:
-        if device.is_open:
-            _call_off(device, run.run_id, watcher)
-        raise
-    if run.is_resumed:
-        _call_off(device, run.run_id, watcher)
+class Station:
+    """An open device on which cells of one run are measured.
 
+    A context manager: at the end no job of the run is left on the device, nor of the one that was given up
+    for it; after an error that is left to the command that goes on with the run.
+    """
 
-def _call_off(device: Device, run_id: str, watcher: Watcher) -> None:
-    try:
-        device.call_off(origin=f"{run_id}/")
-    except DeviceError as error:
-        watcher.event(_left(error))
+    def __init__(self, bench: Bench, settings: Settings, run: Run, watcher: Watcher) -> None:
+        self._bench = bench
+        self._settings = settings
+        self._run = run
+        self._watcher = watcher
 
+    @classmethod
+    def open(cls, target: Target, settings: Settings, run: Run, watcher: Watcher) -> Self:
+        """Connect, ask the device what it is, and end the jobs of the run that was given up.
 
-def _forget(device: Device, ended: Ended, watcher: Watcher) -> None:
-    """Let the device forget the jobs of a row that is stored; one that failed may still be running."""
-    if not ended.job_ids:
-        return
-    try:
-        if isinstance(ended.row.outcome, Failed):
-            device.call_off(*ended.job_ids)
-        else:
-            device.acknowledge(*ended.job_ids)
-    except DeviceError as error:
-        watcher.event(_left(error))
+        Raises:
+            DeviceError: it cannot be reached or used.
+        """
+        station = cls(open_bench(target), settings, run, watcher)
+        if run.given_up:
+            station._call_off(run.given_up)
+        return station
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the device is connected, as far as anybody has noticed."""
+        return self._bench.device.is_open
+
+    def measure(self, tasks: Sequence[Task]) -> Iterator[Ended]:
+        """The cells, interleaved; the device keeps the results of each until :meth:`forget`."""
+        return run_group(tasks, self._bench, self._settings, self._watcher)
+
+    def forget(self, ended: Ended) -> None:
+        """Let the device forget the jobs of a row that is stored; one that failed may still be running."""
+        if not ended.job_ids:
+            return
+        try:
+            if isinstance(ended.row.outcome, Failed):
+                self._bench.device.call_off(*ended.job_ids)
+            else:
+                self._bench.device.acknowledge(*ended.job_ids)
+        except DeviceError as error:
+            self._watcher.event(_left(error))
+
+    def leave_nothing(self) -> None:
+        """End and forget all jobs of the run, by one try over the connection there is."""
+        self._call_off(self._run.run_id)
+
+    def close(self) -> None:
+        """Close the connection; what the device keeps for the run stays there."""
+        self._bench.device.close()
+
+    def _call_off(self, run_id: str) -> None:
+        try:
+            self._bench.device.call_off(origin=f"{run_id}/")
+        except DeviceError as error:
+            self._watcher.event(_left(error))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        is_interrupted = isinstance(error, KeyboardInterrupt) and self.is_open
+        try:
+            if is_interrupted or (error is None and self._run.is_resumed):
+                self.leave_nothing()
+        finally:
+            self.close()
 
 
 def _left(error: DeviceError) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from edgewright.artifact import Artifact, Quality
 from edgewright.build import build
+from edgewright.build.turn import BUILDING
 from edgewright.errors import ConfigError, UnsupportedError
 from edgewright.models import BareModel, Feeds, check_is_file, is_model_file, model_format, open_model
 from edgewright.profile import DeviceProfile
@@ -148,12 +149,13 @@ class WorkloadSubject:
         return build(self.source, recipe, profile.name, profile, format_name, cache=self.cache, batch=size)
 
     def score(self, outputs: Mapping[str, Array], artifact: Artifact) -> Quality | None:
-        """The workload's own score, beside the torch model's that the build recorded."""
-        evaluation = self._evaluation
-        if evaluation is None or artifact.quality is None:
-            return None
+        """The workload's own score, beside the torch model's that the build recorded; one at a time."""
         arrays = tuple(outputs.values())
-        value = float(evaluation.score(arrays))
+        with BUILDING:
+            evaluation = self._evaluation
+            if evaluation is None or artifact.quality is None:
+                return None
+            value = float(evaluation.score(arrays))
         count = len(arrays[0]) if arrays else 0
         return replace(artifact.quality, value=value, samples=count)
 

@@ -42,7 +42,7 @@ def report_document(run: StoredRun, *, samples: int | None = SAMPLES_PER_LAUNCH)
         samples: how many raw samples of each launch to include at most; every k-th is taken, and k
             said. None includes all.
     """
-    rows = [_row(row, samples) for row in run.rows]
+    rows = [row_document(row, samples) for row in run.rows]
     return doc.ReportDocument(
         schema=doc.SCHEMA,
         generator=f"edgewright {__version__}",
@@ -61,7 +61,8 @@ def report_document(run: StoredRun, *, samples: int | None = SAMPLES_PER_LAUNCH)
     )
 
 
-def _row(row: StoredRow, samples: int | None) -> doc.Row:
+def row_document(row: StoredRow, samples: int | None = SAMPLES_PER_LAUNCH) -> doc.Row:
+    """One row summarized and judged; ``samples`` as in :func:`report_document`."""
     outcome = row.outcome
     quality, quality_reason = _quality(row)
     common: dict[str, Any] = {
@@ -277,11 +278,12 @@ def _devices(rows: Sequence[StoredRow]) -> list[doc.DeviceFacts]:
     found: dict[str, doc.DeviceFacts] = {}
     for row in rows:
         if isinstance(row.outcome, Measured) and row.cell.device not in found:
-            found[row.cell.device] = _facts(row, row.outcome.device)
+            found[row.cell.device] = device_facts(row, row.outcome.device)
     return list(found.values())
 
 
-def _facts(row: StoredRow, device: Device) -> doc.DeviceFacts:
+def device_facts(row: StoredRow, device: Device) -> doc.DeviceFacts:
+    """What the device of a measured row said of itself, fit to be shown."""
     return doc.DeviceFacts(
         name=clean(row.cell.device),
         profile=clean(row.cell.profile),

@@ -129,6 +129,13 @@ _READ: dict[str, Callable[[Specimen], str]] = {
     "power mode": _of_launches(lambda launch: launch.states[0].power_mode if launch.states else ""),
     "governor": _of_launches(_governors),
 }
+
+
+def told(specimen: Specimen, fact: str) -> str:
+    """What a specimen says of a fact, empty where it does not tell; of :data:`FACTS` but for the last two."""
+    return _READ[fact](specimen)
+
+
 #: They differ whenever the runtime does.
 _OF_RUNTIME = ("runtime version", "provider", "format")
 #: All that may be named in ``across``.
@@ -136,7 +143,7 @@ FACTS = (*_READ, "start temperature", "device speed")
 
 
 def _start(a: doc.Row, b: doc.Row) -> Iterator[Obstacle]:
-    first, second = _start_celsius(a), _start_celsius(b)
+    first, second = start_celsius(a), start_celsius(b)
     if first is None or second is None or abs(first - second) <= START_TEMPERATURE:
         return
     told = f"{first:.0f} °C", f"{second:.0f} °C"
@@ -144,7 +151,7 @@ def _start(a: doc.Row, b: doc.Row) -> Iterator[Obstacle]:
     yield Obstacle("start temperature", *told, sentence)
 
 
-def _start_celsius(row: doc.Row) -> float | None:
+def start_celsius(row: doc.Row) -> float | None:
     """The hottest sensor before the first launch."""
     states = row.launches[0].states if row.launches else []
     return max(states[0].temperature_celsius.values(), default=None) if states else None

@@ -31,14 +31,14 @@ def render_markdown(document: ReportDocument) -> str:
     shown = views(document.rows)
     run = document.run
     lines = [
-        f"# {_text(run.name)}",
+        f"# {markdown_text(run.name)}",
         "",
-        f"Run `{run.id}`, preset {_text(run.preset)}, started {_text(run.started_at)}.",
+        f"Run `{run.id}`, preset {markdown_text(run.preset)}, started {markdown_text(run.started_at)}.",
         "",
     ]
     for headline in document.headlines:
-        lines.append(f"- **{_text(headline.sentence)}**")
-        lines += [f"  - {_text(remark)}" for remark in headline.remarks]
+        lines.append(f"- **{markdown_text(headline.sentence)}**")
+        lines += [f"  - {markdown_text(remark)}" for remark in headline.remarks]
     lines += ["", *_table(shown), "", *_scenarios(shown), *_reasons(shown), *_footer(document)]
     return "\n".join(lines) + "\n"
 
@@ -50,7 +50,7 @@ def _table(shown: Sequence[RowView]) -> Iterable[str]:
         row = view.row
         figures = (view.p50, view.p90, view.speedup, view.quality, view.file_size, view.memory, view.energy)
         words = (row.workload, row.recipe, row.device, row.runtime, view.status)
-        yield _line([*(_text(word) for word in words), *(figure.text for figure in figures)])
+        yield _line([*(markdown_text(word) for word in words), *(figure.text for figure in figures)])
 
 
 def _scenarios(shown: Sequence[RowView]) -> Iterable[str]:
@@ -62,10 +62,10 @@ def _scenarios(shown: Sequence[RowView]) -> Iterable[str]:
     for view in found:
         row = view.row
         assert row.scenario
-        name = " · ".join(_text(part) for part in (row.workload, row.recipe, row.device, row.runtime))
-        yield f"- {name}, {_text(row.scenario.kind)}: **{_text(view.scenario)}**"
+        name = " · ".join(markdown_text(part) for part in (row.workload, row.recipe, row.device, row.runtime))
+        yield f"- {name}, {markdown_text(row.scenario.kind)}: **{markdown_text(view.scenario)}**"
         for remark in view.scenario_remarks:
-            yield f"  - {_text(remark)}"
+            yield f"  - {markdown_text(remark)}"
     yield ""
 
 
@@ -77,22 +77,23 @@ def _reasons(shown: Sequence[RowView]) -> Iterable[str]:
     yield ""
     for view in doubtful:
         row = view.row
-        name = " · ".join(_text(part) for part in (row.workload, row.recipe, row.device, row.runtime))
+        name = " · ".join(markdown_text(part) for part in (row.workload, row.recipe, row.device, row.runtime))
         # The first sentence of the evidence is the one the status rests on.
-        yield f"- {name}: **{view.status}**: {_text(view.evidence[0])}"
+        yield f"- {name}: **{view.status}**: {markdown_text(view.evidence[0])}"
     yield ""
 
 
 def _footer(document: ReportDocument) -> Iterable[str]:
     yield "p50 and p90 are latencies of one inference in steady state; energy is gross, per inference."
-    yield f"A dash is a figure that was not measured; the JSON report says why. {_text(document.generator)}."
+    generator = markdown_text(document.generator)
+    yield f"A dash is a figure that was not measured; the JSON report says why. {generator}."
 
 
 def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _text(text: str) -> str:
+def markdown_text(text: str) -> str:
     """Text that Markdown shows as it is; URLs do not become links."""
     text = html.escape(_SPECIAL.sub(r"\\\1", text), quote=False)
     return text.replace("://", ":&#47;&#47;").replace("www.", "www&#46;")

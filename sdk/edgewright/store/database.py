@@ -18,6 +18,7 @@ from edgewright.config import did_you_mean
 from edgewright.errors import ConfigError, StoreError
 from edgewright.row import Failed, Measured, Row
 
+from .figures import Figures, put_figures
 from .location import database_url, default_location, shown
 from .process import may_live, this_process
 from .records import Run, RunSummary, StoredRun
@@ -82,11 +83,14 @@ class Store:
     ) -> None:
         self.close()
 
-    def begin_run(self, name: str, plan_text: str, preset: str, request: str = "") -> str:
+    def begin_run(
+        self, name: str, plan_text: str, preset: str, request: str = "", *, project_commit: str = ""
+    ) -> str:
         """Record that a run starts; its id.
 
         Args:
             request: what was asked for as a digest, for :meth:`interrupted_run`.
+            project_commit: the version of what is measured, for histories; empty where there is none.
         """
         now = datetime.now(UTC)
         run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -102,6 +106,7 @@ class Store:
                     version=__version__,
                     request=request,
                     process=this_process(),
+                    project_commit=_storable(project_commit)[:80],
                 )
             )
         return run_id
@@ -136,8 +141,10 @@ class Store:
             )
             return {key: self._row(run_id, position, body) for key, position, body in found}
 
-    def add_row(self, run_id: str, row: Row, key: str = "") -> None:
+    def add_row(self, run_id: str, row: Row, key: str = "", figures: Figures | None = None) -> None:
         """Add a row to a run; when this returns it is on disk. ``key`` says which of its cells it is of.
+
+        ``figures`` are the row's, when they are known; otherwise they are derived once somebody asks.
 
         Raises:
             ConfigError: there is no such run.
@@ -147,21 +154,23 @@ class Store:
         with self._write() as session:
             self._record(session, run_id)
             last = session.scalar(select(func.max(RowRecord.position)).where(RowRecord.run_id == run_id))
-            session.add(
-                RowRecord(
-                    run_id=run_id,
-                    position=0 if last is None else last + 1,
-                    workload=_storable(row.cell.workload),
-                    recipe=_storable(row.cell.recipe),
-                    device=_storable(row.cell.device),
-                    profile=_storable(row.cell.profile),
-                    runtime=_storable(row.cell.runtime),
-                    outcome=_outcome_name(row),
-                    started_at=row.started_at,
-                    body=body,
-                    key=key,
-                )
+            record = RowRecord(
+                run_id=run_id,
+                position=0 if last is None else last + 1,
+                workload=_storable(row.cell.workload),
+                recipe=_storable(row.cell.recipe),
+                device=_storable(row.cell.device),
+                profile=_storable(row.cell.profile),
+                runtime=_storable(row.cell.runtime),
+                outcome=_outcome_name(row),
+                started_at=row.started_at,
+                body=body,
+                key=key,
             )
+            session.add(record)
+            if figures is not None:
+                session.flush()
+                put_figures(session, record, figures)
 
     def finish_run(self, run_id: str) -> None:
         """Record that every row of the run is in."""
@@ -270,6 +279,8 @@ def _run(record: RunRecord) -> Run:
         started_at=record.started_at,
         finished_at=record.finished_at,
         version=record.version,
+        project_commit=record.project_commit,
+        is_baseline=record.is_baseline,
     )
 
 

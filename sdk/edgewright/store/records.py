@@ -17,6 +17,9 @@ class Run:
         started_at, finished_at: ISO 8601 in UTC; ``finished_at`` is None while the run goes on, and
             stays so when it was cut short.
         version: the Edgewright that measured it.
+        project_commit: the version of what was measured, a ``+`` behind it when files differed from it; empty
+            where it is not known.
+        is_baseline: marked to be kept.
     """
 
     run_id: str
@@ -26,6 +29,8 @@ class Run:
     started_at: str
     finished_at: str | None
     version: str
+    project_commit: str = ""
+    is_baseline: bool = False
 
 
 @dataclass(frozen=True)

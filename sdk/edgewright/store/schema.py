@@ -60,6 +60,22 @@ def prepare_file(url: URL) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             return
+    except OSError as error:
+        raise StoreError(f"{path}: the store cannot be opened: {error.strerror}") from None
+    refuse_foreign(path)
+
+
+def refuse_foreign(path: Path, *, whole: bool | None = None) -> None:
+    """Refuse a file that is no store of this version or an older one; nothing is written to it.
+
+    Args:
+        path: an existing file.
+        whole: whether it is read whole in search of damage; None for up to :data:`CHECKED_BYTES`.
+
+    Raises:
+        StoreError: the file is unreadable, damaged, newer, or not a store.
+    """
+    try:
         size = path.stat().st_size
         with path.open("rb") as stream:
             head = stream.read(len(_HEADER))
@@ -68,7 +84,12 @@ def prepare_file(url: URL) -> None:
     if size and head != _HEADER:
         raise StoreError(f"{path}: not an Edgewright store: not a SQLite database")
     if size:
-        _inspect_file(path, whole=size <= CHECKED_BYTES)
+        _inspect_file(path, whole=size <= CHECKED_BYTES if whole is None else whole)
+
+
+def newest_revision() -> str:
+    """The schema that this version writes."""
+    return str(ScriptDirectory.from_config(alembic_config()).get_current_head())
 
 
 def migrate(engine: Engine) -> None:
@@ -77,7 +98,7 @@ def migrate(engine: Engine) -> None:
     Raises:
         StoreError: the database holds something else, or a revision this version does not know.
     """
-    config = _alembic()
+    config = alembic_config()
     known = {revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()}
     with engine.connect().execution_options(edgewright_writes=True) as connection, connection.begin():
         tables = set(inspect(connection).get_table_names())
@@ -90,7 +111,8 @@ def migrate(engine: Engine) -> None:
         command.upgrade(config, "head")
 
 
-def _alembic() -> Config:
+def alembic_config() -> Config:
+    """Where the migrations are."""
     config = Config()
     config.set_main_option("script_location", _MIGRATIONS)
     return config
@@ -110,7 +132,7 @@ def _check(where: str, tables: set[str], revisions: list[str], known: set[str]) 
 
 def _inspect_file(path: Path, *, whole: bool) -> None:
     """Look at a SQLite file without writing to it."""
-    known = {revision.revision for revision in ScriptDirectory.from_config(_alembic()).walk_revisions()}
+    known = {revision.revision for revision in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
     uri = f"file:{quote(str(path))}?mode=ro"
     try:
         with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as connection:

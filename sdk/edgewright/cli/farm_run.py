@@ -1,0 +1,215 @@
+"""``edgewright farm run``: a plan over many devices at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgewright.errors import ConfigError
+
+from .options import (
+    conditions_options,
+    drop_option,
+    farm_option,
+    fresh_option,
+    memory_option,
+    preset_option,
+    store_option,
+    wait_option,
+)
+from .quantities import parse_share
+
+if TYPE_CHECKING:
+    from edgewright.nightly import NightWork
+    from edgewright.nightly.results import NightResult
+    from edgewright.store import Store
+
+_GITHUB = "GITHUB_STEP_SUMMARY"
+_LAST_GOOD = "last-good"
+
+
+@click.command()
+@click.argument("plan_file", metavar="PLAN.toml", type=click.Path(path_type=Path))
+@preset_option
+@conditions_options
+@click.option("--resume", is_flag=True, help="Go on with the run of this plan that was cut short, or refuse.")
+@click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write JUnit XML.")
+@click.option(
+    "--markdown-summary", "summary_file", type=click.Path(path_type=Path), help="Write a summary in Markdown."
+)
+@click.option("--github", is_flag=True, help=f"Append the summary to ${_GITHUB}, too.")
+@click.option(
+    "--baseline",
+    metavar="last-good|RUN",
+    help="Hold the rows against earlier ones; a slower row is a failure.",
+)
+@click.option(
+    "--threshold", default="5%", show_default=True, metavar="5%", help="The difference that must be told."
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(0, 10),
+    default=2,
+    show_default=True,
+    help="How often a cell is tried again that failed with what may pass.",
+)
+@click.option(
+    "--quarantine-after",
+    type=click.IntRange(1, 100),
+    default=3,
+    show_default=True,
+    metavar="N",
+    help="Set a device aside when N cells in a row fail for its sake.",
+)
+@click.option(
+    "--return-wait",
+    "return_min",
+    type=click.FloatRange(min=0),
+    default=15.0,
+    show_default=True,
+    metavar="MINUTES",
+    help="How long to wait at least for a device that is set aside.",
+)
+@drop_option
+@fresh_option
+@wait_option
+@memory_option
+@farm_option
+@store_option
+def run(
+    plan_file: Path,
+    resume: bool,
+    fresh: bool,
+    junit_file: Path | None,
+    summary_file: Path | None,
+    github: bool,
+    baseline: str | None,
+    threshold: str,
+    retries: int,
+    quarantine_after: int,
+    return_min: float,
+    farm: Path | None,
+    store: str | None,
+    **options: Any,
+) -> int:
+    """Measure a plan on its devices side by side, whatever fails, each cell ending in one row.
+
+    Ends with 0 when every cell was measured or cannot be, 1 when one failed, is slower than the baseline or
+    is gone, 3 when a device was not reached.
+    """
+    from edgewright.nightly import NightWork, Policy
+    from edgewright.store import Store
+
+    from .launch import Output, begin
+    from .outcome import ROW_FAILED, exit_code
+    from .planned import planned
+
+    if resume and fresh:
+        raise ConfigError("--resume and --fresh exclude each other")
+    files = {"junit": junit_file, "summary": summary_file}
+    chosen = {name: path for name, path in files.items() if path}
+    Output(store, chosen).check()
+    if github and not os.environ.get(_GITHUB):
+        raise ConfigError(
+            f"--github: {_GITHUB} is not set", mend="outside of GitHub, --markdown-summary FILE"
+        )
+    share = parse_share(threshold, "--threshold")
+    found = planned(plan_file, farm, options)
+    policy = Policy(attempts=retries + 1, quarantine_after=quarantine_after, return_s=60 * return_min)
+    with Store.open(store) as opened:
+        if baseline and baseline != _LAST_GOOD:
+            baseline = opened.run(baseline).run.run_id
+        begun = begin(
+            opened, found.settings, name=found.plan.name, plan_text=found.text, fresh=fresh, resume=resume
+        )
+        job = NightWork(found.work, found.settings, begun, policy, found.plan.priority)
+        seconds = _measured(job, opened)
+        opened.finish_run(begun.run_id)
+        result = _result(job, opened, found.plan.name, seconds, (baseline, share))
+    _write(result, chosen, github=github)
+    code = exit_code([cell.row for cell in result.cells if cell.row])
+    return code or (ROW_FAILED if result.count("slower") or result.gone else 0)
+
+
+def _measured(job: NightWork, store: Store) -> Mapping[str, float]:
+    """Run the night; how long each cell took."""
+    from edgewright.nightly import Night
+    from edgewright.nightly.inbox import Inbox
+    from edgewright.nightly.local import LocalExecutor
+
+    from .farm_view import FarmView
+
+    inbox = Inbox()
+    groups = {target.name: job.work.groups(target, "") for target in job.work.targets}
+    cells = {name: sum(map(len, found)) for name, found in groups.items()}
+    with FarmView(cells) as view:
+        executor = LocalExecutor(job.work.targets, job.settings, job.run, view.tell)
+        night = Night(job, store, executor, view, inbox)
+        for row in night.ledger.rows.values():
+            view.found(row)
+        night.run()
+    return night.ledger.seconds
+
+
+def _result(
+    job: NightWork, store: Store, name: str, seconds: Mapping[str, float], against: tuple[str | None, float]
+) -> NightResult:
+    """What the night came to, held against the baseline and its threshold; the table is printed."""
+    import sys
+
+    from edgewright.nightly.baseline import hold_against
+    from edgewright.nightly.lane import board_of
+    from edgewright.nightly.results import Comparisons, NightResult, results
+    from edgewright.report import report_document
+    from edgewright.report.terminal import print_report
+    from edgewright.store import Boards
+
+    run_id, (baseline, threshold) = job.run.run_id, against
+    stored, rows = store.run(run_id), store.rows_by_key(run_id)
+    document = report_document(stored)
+    compared = Comparisons({})
+    if baseline:
+        compared = hold_against(baseline, stored, rows, store, threshold)
+    boards = Boards(store)
+    states = {target.name: boards.get(board_of(target)) for target in job.work.targets}
+    tasks = [
+        task for target in job.work.targets for group in job.work.groups(target, run_id) for task in group
+    ]
+    print_report(document, sys.stdout)
+    return NightResult(
+        run_id,
+        name,
+        results(tasks, rows, dict(zip(rows, document.rows, strict=True)), seconds, compared),
+        compared.gone,
+        {device: state.reason for device, state in states.items() if state.is_quarantined},
+    )
+
+
+def _write(result: NightResult, files: Mapping[str, Path], *, github: bool) -> None:
+    from edgewright.files import write_atomic
+    from edgewright.nightly.junit import render_junit
+    from edgewright.nightly.summary import render_summary
+
+    summary = render_summary(result)
+    if path := files.get("junit"):
+        write_atomic(path, render_junit(result))
+    if path := files.get("summary"):
+        write_atomic(path, summary.encode())
+    for name, path in files.items():
+        click.echo(f"{name}: {path}")
+    if github:
+        try:
+            with Path(os.environ[_GITHUB]).open("a", encoding="utf-8") as stream:
+                stream.write(summary)
+        except OSError as error:
+            raise ConfigError(f"{_GITHUB}: cannot be written: {error.strerror}") from None
+    for cell in result.cells:
+        if cell.kind == "slower":
+            click.echo(f"slower: {cell.name} on {cell.cell.device}: {cell.reason}")
+    for name in result.gone:
+        click.echo(f"gone: {name}")
+    click.echo(f"run {result.run_id}: {result.headline}")

@@ -1,0 +1,81 @@
+"""Which earlier row a row is to be held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import delete, exists, select
+
+from edgewright.row import Row
+
+from .database import Store, _run
+from .farm_tables import SlowerRecord
+from .records import StoredRun
+from .tables import RowRecord, RunRecord
+
+#: How many earlier rows of a cell are looked at in search of a good one.
+_LOOK_BACK = 20
+
+
+@dataclass(frozen=True)
+class Slower:
+    """A row that took ``ratio`` times as long as the one of the run ``baseline``."""
+
+    baseline: str
+    ratio: float
+
+
+class Baselines:
+    """Earlier rows of the same cells; every method raises StoreError when the store cannot be used."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def earlier(self, run_id: str, row: Row) -> Iterator[StoredRun]:
+        """Measured rows of the same cell, preset and scenario in earlier runs of the same name, latest first.
+
+        Rows that came out slower themselves are left out. Each comes as a run with that row alone.
+        """
+        cell = row.cell
+        with self._store._read() as session:
+            run = session.scalars(select(RunRecord).where(RunRecord.run_id == run_id)).one()
+            slower = exists().where(
+                SlowerRecord.run_id == RowRecord.run_id, SlowerRecord.key == RowRecord.key
+            )
+            rows = session.execute(
+                select(RunRecord, RowRecord.position, RowRecord.body)
+                .join(RunRecord, RunRecord.run_id == RowRecord.run_id)
+                .where(
+                    RowRecord.workload == cell.workload,
+                    RowRecord.recipe == cell.recipe,
+                    RowRecord.device == cell.device,
+                    RowRecord.runtime == cell.runtime,
+                    RowRecord.outcome == "measured",
+                    RunRecord.name == run.name,
+                    RunRecord.number < run.number,
+                    ~slower,
+                )
+                .order_by(RowRecord.number.desc())
+                .limit(_LOOK_BACK)
+            )
+            found = [(_run(record), position, body) for record, position, body in rows]
+        for earlier_run, position, body in found:
+            earlier = self._store._row(earlier_run.run_id, position, body)
+            if (earlier.preset, earlier.scenario) == (row.preset, row.scenario):
+                yield StoredRun(earlier_run, (earlier,))
+
+    def mark_slower(self, run_id: str, rows: Mapping[str, Slower]) -> None:
+        """Remember, by their keys, which rows of a run came out slower; earlier marks go."""
+        with self._store._write() as session:
+            session.execute(delete(SlowerRecord).where(SlowerRecord.run_id == run_id))
+            for key, slower in rows.items():
+                session.add(SlowerRecord(run_id=run_id, key=key, **vars(slower)))
+
+    def accept(self, run_id: str) -> int:
+        """Take the slower rows of a run for good from now on; how many there were."""
+        with self._store._write() as session:
+            marked = session.scalars(select(SlowerRecord).where(SlowerRecord.run_id == run_id)).all()
+            for record in marked:
+                session.delete(record)
+            return len(marked)
