@@ -85,6 +85,10 @@ def _on_device(step: Step, profile: DeviceProfile) -> tuple[str, ...]:
         )
     if step.technique in ("share", "sparsify", "quantize-weights"):
         return ("what is stored and pushed is smaller; it takes as long as before",)
+    if step.technique in ("adaround", "equalize", "smooth"):
+        return (
+            "it prepares the weights for the integers of a later step; what that is worth, accuracy tells",
+        )
     if step.technique in ("prune", "factorize"):
         return ("fewer multiplications on every processor; how much time that is, a measurement tells",)
     return ()
