@@ -28,7 +28,8 @@ from edgewright.report.verdict import verdict
 from edgewright.row import Cell, Measured, Row
 from edgewright_agent import protocol as wire
 
-pytestmark = pytest.mark.usefixtures("own_home")
+#: A meter beside it has to keep its own time too.
+pytestmark = [pytest.mark.usefixtures("own_home"), pytest.mark.alone]
 
 FORMAT = wire.MeterFormat(separator=",", power="2")
 STAMPED = replace(FORMAT, time="1")

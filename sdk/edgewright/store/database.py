@@ -93,7 +93,7 @@ class Store:
             project_commit: the version of what is measured, for histories; empty where there is none.
         """
         now = datetime.now(UTC)
-        run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
         with self._write() as session:
             session.add(
                 RunRecord(
