@@ -88,8 +88,6 @@ def test_prune_wants_to_know_what_stays(call: Call, path: Path, words: list[str]
 
 @pytest.mark.parametrize("name", ["all.jsonl", "all.jsonl.gz", "all.parquet"])
 def test_export_writes_what_its_name_says(call: Call, path: Path, tmp_path: Path, name: str) -> None:
-    if name.endswith(".parquet"):
-        pytest.importorskip("pyarrow")
     file = tmp_path / name
     assert call("export", "-o", str(file)).output == f"{file}: 2 runs, 4 rows\n"
     magic = {".jsonl": b'{"edge', ".gz": b"\x1f\x8b", ".parquet": b"PAR1"}[file.suffix]

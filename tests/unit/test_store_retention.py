@@ -358,7 +358,8 @@ def test_a_failed_export_leaves_the_old_file(path: Path, tmp_path: Path) -> None
 
 
 def test_a_table_for_other_programs(path: Path, tmp_path: Path) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
+    from pyarrow import parquet
+
     from edgewright.store.parquet import export_parquet
 
     ids = [fill(path, *ROWS), fill(path, SHORT, name=HOSTILE)]

@@ -9,7 +9,7 @@ from sqlalchemy import delete, exists, select
 
 from edgewright.row import Row
 
-from .database import Store, _run
+from .database import Store, run_of
 from .farm_tables import SlowerRecord
 from .records import StoredRun
 from .tables import RowRecord, RunRecord
@@ -59,7 +59,7 @@ class Baselines:
                 .order_by(RowRecord.number.desc())
                 .limit(_LOOK_BACK)
             )
-            found = [(_run(record), position, body) for record, position, body in rows]
+            found = [(run_of(record), position, body) for record, position, body in rows]
         for earlier_run, position, body in found:
             earlier = self._store._row(earlier_run.run_id, position, body)
             if (earlier.preset, earlier.scenario) == (row.preset, row.scenario):

@@ -129,7 +129,7 @@ class Store:
             if datetime.now(UTC) - datetime.fromisoformat(record.started_at) > within:
                 return None
             record.process = this_process()
-            return _run(record)
+            return run_of(record)
 
     def rows_by_key(self, run_id: str) -> dict[str, Row]:
         """The rows of a run that were added with a key, by it."""
@@ -194,7 +194,7 @@ class Store:
                 .order_by(RowRecord.position)
             )
             rows = tuple(self._row(record.run_id, position, body) for position, body in found)
-            return StoredRun(_run(record), rows)
+            return StoredRun(run_of(record), rows)
 
     def list_runs(self) -> tuple[RunSummary, ...]:
         """Every run, the latest first."""
@@ -206,7 +206,7 @@ class Store:
             for run_id, outcome, count in session.execute(per_outcome):
                 counts.setdefault(run_id, {})[outcome] = count
             return tuple(
-                RunSummary(_run(record), *(counts.get(record.run_id, {}).get(k, 0) for k in _OUTCOMES))
+                RunSummary(run_of(record), *(counts.get(record.run_id, {}).get(k, 0) for k in _OUTCOMES))
                 for record in session.scalars(select(RunRecord).order_by(RunRecord.number.desc()))
             )
 
@@ -270,7 +270,8 @@ def _outcome_name(row: Row) -> str:
     return "failed" if isinstance(row.outcome, Failed) else "skipped"
 
 
-def _run(record: RunRecord) -> Run:
+def run_of(record: RunRecord) -> Run:
+    """A run as the store hands it out."""
     return Run(
         run_id=record.run_id,
         name=record.name,

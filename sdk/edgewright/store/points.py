@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, select
 
 from edgewright.errors import StoreError
 
-from .database import Store, _run
+from .database import Store, run_of
 from .figures import Derive, SeriesKey, batches, outdated, put_figures
 from .records import Run
 from .tables import FiguresRecord, RowRecord, RunRecord, SeriesRecord
@@ -172,9 +172,9 @@ def find_run(store: Store, run_id: str | None = None) -> Run:
     """
     with store._read() as session:
         if run_id is not None:
-            return _run(store._record(session, run_id, prefix=True))
+            return run_of(store._record(session, run_id, prefix=True))
         newest = select(RunRecord).order_by(RunRecord.started_at.desc(), RunRecord.number.desc()).limit(1)
-        return _run(session.scalars(newest).first() or store._latest(session))
+        return run_of(session.scalars(newest).first() or store._latest(session))
 
 
 def runs_before(store: Store, run: Run, count: int) -> tuple[Run, ...]:
@@ -186,7 +186,7 @@ def runs_before(store: Store, run: Run, count: int) -> tuple[Run, ...]:
             .order_by(RunRecord.started_at.desc(), RunRecord.number.desc())
             .limit(count)
         )
-        return tuple(_run(record) for record in found)
+        return tuple(run_of(record) for record in found)
 
 
 def points_of(store: Store, run_ids: Sequence[str]) -> list[tuple[SeriesKey, Point]]:
@@ -201,4 +201,4 @@ def all_runs(store: Store) -> tuple[Run, ...]:
     """Every run, the oldest first; without their rows, and without counting them."""
     with store._read() as session:
         order = select(RunRecord).order_by(RunRecord.started_at, RunRecord.number)
-        return tuple(_run(record) for record in session.scalars(order))
+        return tuple(run_of(record) for record in session.scalars(order))

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from edgewright.errors import StoreError
 
-from .database import Store, _run
+from .database import Store, run_of
 from .figures import batches, forget_unused_series
 from .process import may_live
 from .records import Run
@@ -61,8 +61,8 @@ def prune(store: Store, keep: Keep, needed: Mapping[str, str], *, dry_run: bool 
         ids = {record.run_id: record for record in old}
         why = {run_id: _reason(record, needed) for run_id, record in ids.items()}
         going = [run_id for run_id in ids if not why[run_id]]
-        dropped = tuple(_run(ids[run_id]) for run_id in going)
-        kept = tuple((_run(record), why[run_id]) for run_id, record in ids.items() if why[run_id])
+        dropped = tuple(run_of(ids[run_id]) for run_id in going)
+        kept = tuple((run_of(record), why[run_id]) for run_id, record in ids.items() if why[run_id])
         rows = sum(
             session.scalar(select(func.count()).select_from(RowRecord).where(RowRecord.run_id.in_(part))) or 0
             for part in batches(going)
@@ -91,7 +91,7 @@ def mark_baseline(store: Store, run_id: str, *, is_baseline: bool = True) -> Run
             update(RunRecord).where(RunRecord.number == record.number).values(is_baseline=is_baseline)
         )
         session.refresh(record)
-        return _run(record)
+        return run_of(record)
 
 
 def _old(session: Session, keep: Keep) -> list[RunRecord]:

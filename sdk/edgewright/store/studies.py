@@ -11,7 +11,7 @@ from edgewright.config import did_you_mean
 from edgewright.errors import ConfigError
 from edgewright.row import Row
 
-from .database import Store
+from .database import Store, run_of
 from .process import may_live, this_process
 from .records import Run
 from .study_tables import StudyRecord, TrialRecord
@@ -74,7 +74,7 @@ class Studies:
                     mend="give more of the id",
                 )
             study, run = (exact or found)[0]
-            return StoredStudy(_run(run), study.question)
+            return StoredStudy(run_of(run), study.question)
 
     def interrupted(self, request: str, *, within: timedelta) -> str | None:
         """The id of the latest study of the same request, when its process is gone before it was finished.
@@ -179,15 +179,3 @@ class Studies:
 
 def _trial(record: TrialRecord) -> StoredTrial:
     return StoredTrial(record.device, record.position, record.state, record.cell, record.body)
-
-
-def _run(record: RunRecord) -> Run:
-    return Run(
-        run_id=record.run_id,
-        name=record.name,
-        preset=record.preset,
-        plan_text=record.plan_text,
-        started_at=record.started_at,
-        finished_at=record.finished_at,
-        version=record.version,
-    )

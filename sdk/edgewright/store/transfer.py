@@ -20,7 +20,7 @@ from edgewright import __version__
 from edgewright.errors import ConfigError, StoreError
 from edgewright.files import replacing
 
-from .database import Store, _outcome_name, _run, _storable
+from .database import Store, _outcome_name, _storable, run_of
 from .lines import FORMAT, Line, RowLine, RunLine, read_lines, run_line
 from .rowcodec import row_from_json, row_to_json
 from .schema import refuse_foreign
@@ -55,7 +55,7 @@ def export_lines(store: Store, path: Path, run_ids: Sequence[str]) -> Moved:
         for run_id in run_ids:
             with store._read() as session:
                 record = store._record(session, run_id)
-                stream.write(json.dumps({"run": asdict(_run(record))}) + "\n")
+                stream.write(json.dumps({"run": asdict(run_of(record))}) + "\n")
                 runs += 1
                 for position, key, body in _rows_of(session, run_id):
                     store._row(run_id, position, body)
@@ -129,7 +129,7 @@ def _copied(path: Path) -> Iterator[Path]:
 def _lines_of(other: Store) -> Iterator[tuple[str, Line]]:
     with other._read() as session:
         for record in session.scalars(select(RunRecord).order_by(RunRecord.number)):
-            yield f"run {record.run_id}", run_line(asdict(_run(record)), f"run {record.run_id}")
+            yield f"run {record.run_id}", run_line(asdict(run_of(record)), f"run {record.run_id}")
             for position, key, body in _rows_of(session, record.run_id):
                 row = other._row(record.run_id, position, body)
                 yield f"row {position}", RowLine(record.run_id, position, key, row)
