@@ -1,7 +1,8 @@
 # make setup   .venv with the edgewright command and everything below needs
 # make demo    the main job on this machine: build/demo/report.json and report.html
 # make device-farm  four stand-ins for devices to try it with, until Ctrl-C
-# make test    all tests but those on emulated devices, which are make test-emulated
+# make test    all tests that take seconds, on real servers and runtimes
+# make test-devices  those that take long: devices that fail, and emulated ones
 # make check   format, lint, types
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -12,7 +13,7 @@ DEMO := build/demo
 STAND_INS := build/stand-ins
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo device-farm environments test test-emulated check clean
+.PHONY: setup demo device-farm environments test test-devices check clean
 
 setup: $(VENV)/.ready
 
@@ -48,22 +49,29 @@ $(STAND_INS)/.ready: tests/devices/rootfs.py | setup $(ENVS)/.system
 	rm -rf $(STAND_INS)
 	timeout 1200 $(BIN)/python -m tests.devices.rootfs $(STAND_INS)
 
+# The one of them that runs on this machine's own processor.
+$(STAND_INS)/adbd: | setup $(ENVS)/.system
+	timeout 600 $(BIN)/python -m tests.devices.rootfs $(STAND_INS) adbd
+
 device-farm: setup $(ENVS)/.system $(STAND_INS)/.ready $(ENVS)/onnxruntime/.ready
 	$(BIN)/python -m tools.device_farm build/device-farm
 
-environments: setup $(DEVICE_ENVS) $(ENVS)/.pythons $(ENVS)/.system
+environments: setup $(DEVICE_ENVS) $(ENVS)/.pythons $(ENVS)/.system $(STAND_INS)/adbd
 
-# The environments are mostly waited for, so they are made side by side once the first, which may need apt, is there.
-# What takes times runs alone, after the rest.
+# The environments are mostly waited for, so they are made side by side and beside the types' check. So are the
+# devices of most tests: more of these run at once than there are processors. What takes times runs alone.
+WORKERS := $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
+EMULATED := arch or system
 test:
-	$(MAKE) -j4 environments
-	$(MAKE) $(STAND_INS)/.ready check
-	$(BIN)/pytest -n auto --dist worksteal -m 'not alone and not arch and not system'
-	$(BIN)/pytest -m alone
+	$(MAKE) -j4 environments check
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not alone and not long and not ($(EMULATED))'
+	$(BIN)/pytest -m 'alone and not long'
 
-# The emulated devices: whole userlands and a whole machine.
-test-emulated: environments $(STAND_INS)/.ready
-	$(BIN)/pytest -n 2 --dist loadfile -m 'arch or system'
+# Devices that are cut off, filled up, killed and emulated, whole userlands and a whole machine.
+test-devices: environments $(STAND_INS)/.ready
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'long and not alone'
+	$(BIN)/pytest -m 'long and alone'
+	$(BIN)/pytest -n 2 --dist loadfile -m '$(EMULATED)'
 
 check: setup
 	$(BIN)/ruff format --check

@@ -46,6 +46,8 @@ def fit(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, epochs: in
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, rate, epochs=epochs, steps_per_epoch=-(-len(images) // 64)
     )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # batches this small take longer when they are shared
     model.train()
     for _ in range(epochs):
         order = torch.randperm(len(images), generator=generator)
@@ -56,6 +58,7 @@ def fit(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, epochs: in
             optimizer.step()
             schedule.step()
     model.eval()
+    torch.set_num_threads(threads)
 
 
 def workload() -> Workload:

@@ -8,6 +8,8 @@ import pytest
 
 #: Busy waiting of torch's threads starves whatever else runs on a small machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+#: Its networks are small, and the tests' workers share the processors already.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 

@@ -11,6 +11,7 @@ the standard library's, is covered by the versions that a build's key holds.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib
 import os
@@ -153,6 +154,7 @@ def _absolute(path: str) -> str:
 _FOREIGN, _PACKAGES = _roots()
 
 
+@functools.lru_cache(maxsize=100_000)
 def _is_foreign(path: str, folder: bool) -> bool:
     inside = [root for root in _FOREIGN if path == root or path.startswith(root + os.sep)]
     if inside:

@@ -12,9 +12,6 @@ from .errors import UnsupportedError
 from .profile import DeviceProfile
 from .recipe import Recipe, Step, find_technique
 
-#: CPU flags with which sums of 8-bit products take one instruction.
-_DOT_PRODUCTS = {"asimddp", "i8mm", "svei8mm", "avx_vnni", "avx512_vnni", "amx_int8"}
-
 
 @dataclass(frozen=True)
 class Explained:
@@ -54,7 +51,7 @@ def _step(step: Step, profile: DeviceProfile, formats: tuple[str, ...]) -> Expla
         about.split("\n", 1)[0],
         {name: _plain(value) for name, value in changed.items()},
         tuple(technique.saves),
-        (*here, *_on_device(step, profile)),
+        (*here, *technique.on_device(step.options, profile)),
     )
 
 
@@ -64,34 +61,6 @@ def _refusal(technique: Any, step: Step, profile: DeviceProfile, format: str) ->
     except UnsupportedError as error:
         return f"not in {format}: {error}"
     return ""
-
-
-def _on_device(step: Step, profile: DeviceProfile) -> tuple[str, ...]:
-    features = {name for feature in profile.hardware.features for name in feature.split("|")}
-    native = profile.numeric.native
-    if step.technique in ("qat", "quantize"):
-        chosen = step.options.format_for(profile)
-        reduced = " of 7 bits" if chosen.reduce_range else ""
-        stored = f"ONNX: {chosen.activation} activations, {chosen.weight} weights{reduced}"
-        found = sorted(features & _DOT_PRODUCTS)
-        speed = f"it has 8-bit dot products ({', '.join(found)}): time may be saved"
-        slow = "no 8-bit dot product is certain there: it may take longer than 32-bit floats"
-        return (stored, speed if found else slow)
-    if step.technique == "fp16":
-        return (
-            "it computes in 16-bit floats: time may be saved"
-            if "fp16" in native
-            else "it has no 16-bit arithmetic: weights are widened, no time is saved",
-        )
-    if step.technique in ("share", "sparsify", "quantize-weights"):
-        return ("what is stored and pushed is smaller; it takes as long as before",)
-    if step.technique in ("adaround", "equalize", "smooth"):
-        return (
-            "it prepares the weights for the integers of a later step; what that is worth, accuracy tells",
-        )
-    if step.technique in ("prune", "factorize"):
-        return ("fewer multiplications on every processor; how much time that is, a measurement tells",)
-    return ()
 
 
 def _plain(value: Any) -> Any:

@@ -79,6 +79,9 @@ class Technique(Protocol):
             UnsupportedError: when these options cannot be had in this format or on this device.
         """
 
+    def on_device(self, options: Any, profile: DeviceProfile) -> tuple[str, ...]:
+        """What such a device makes of it, a line each: what can be saved there, and what cannot."""
+
 
 @dataclass(frozen=True, config=STRICT)
 class Tolerance:

@@ -91,6 +91,14 @@ def test_what_it_reads_of_the_profile_can_be_hashed(name: str, format: str) -> N
     assert json.loads(json.dumps(facts)) == facts
 
 
+@pytest.mark.parametrize("name", TECHNIQUES)
+def test_what_a_device_makes_of_it_is_said_in_lines(name: str) -> None:
+    technique = TECHNIQUES[name]
+    lines = technique.on_device(technique.options(), PROFILE)
+    assert all(line and line.isprintable() for line in lines)
+    assert lines or not technique.saves, "what it can save, it says of this device"
+
+
 def weights(module: torch.nn.Module) -> int:
     return sum(int((parameter != 0).sum()) for parameter in module.parameters())
 

@@ -9,23 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .command_line import TEST_CACHE, Answer
+from .command_line import TEST_CACHE, Answer, brief_main
 from .hosts import Running
 from .rootfs import STAND_INS
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 600.0
-
-_MAIN = """
-import dataclasses
-from edgewright.farm.effort import EFFORTS, Effort
-scenario = Effort.scenario
-Effort.scenario = lambda effort: dataclasses.replace(scenario(effort), warmup_duration_ns=0)
-brief = dict(launches=1, min_count=4, idle_s=0.01, energy_s=0.01, repeats=0)
-EFFORTS["rapid"] = dataclasses.replace(EFFORTS["rapid"], min_duration_s={seconds}, **brief)
-from edgewright.cli.main import main
-main()
-"""
 
 _PLAN = """
 [plan]
@@ -65,7 +54,7 @@ class BriefHost:
 
     def start(self, *words: str, seconds: float = 0.1) -> Running:
         """Start a command whose launches are timed for so long."""
-        command = [*self._before, sys.executable, "-c", _MAIN.format(seconds=seconds), *words]
+        command = [*self._before, sys.executable, "-c", brief_main(seconds), *words]
         self.running.append(Running(command, self.folder, self.environment))
         return self.running[-1]
 

@@ -12,6 +12,31 @@ TEST_CACHE = Path(__file__).resolve().parents[2] / "build/test-cache/edgewright"
 
 _MAIN = "from edgewright.cli.main import main; main()"
 
+_BRIEF = """
+import dataclasses
+from edgewright.farm.effort import EFFORTS, Effort
+scenario = Effort.scenario
+Effort.scenario = lambda effort: dataclasses.replace(scenario(effort), warmup_duration_ns=0)
+for name in ("rapid", "quick"):
+    EFFORTS[name] = dataclasses.replace(
+        EFFORTS[name], launches={launches}, min_count={count}, min_duration_s={seconds},
+        idle_s=0.01, energy_s=0.01, repeats=0,
+    )
+"""
+
+
+def brief_presets(seconds: float, count: int = 4, launches: int = 1) -> str:
+    """Statements after which the quicker presets time ``count`` queries in ``seconds``.
+
+    For tests of what is done with measurements, not of what is measured.
+    """
+    return _BRIEF.format(seconds=seconds, count=count, launches=launches)
+
+
+def brief_main(seconds: float, count: int = 4) -> str:
+    """The command's program with such presets."""
+    return brief_presets(seconds, count) + _MAIN
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -29,9 +54,10 @@ class Edgewright:
     folder: Path
     before: tuple[str, ...] = ()
     timeout_s: float = 120.0
+    program: str = _MAIN
 
     def __call__(self, *words: str, stdin: str = "") -> Answer:
-        command = [*self.before, sys.executable, "-c", _MAIN, *words]
+        command = [*self.before, sys.executable, "-c", self.program, *words]
         done = subprocess.run(
             command,
             input=stdin,

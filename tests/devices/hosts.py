@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from . import require
-from .command_line import Answer
+from .command_line import Answer, brief_presets
 from .netns import Lab, Node
 
 PYTHON = Path(__file__).resolve().parents[2] / "build/envs/onnxruntime/bin/python"
@@ -22,11 +22,10 @@ LIMIT_S = 60.0
 
 #: What a device is and what a model computes are the same from command to command, and asked once.
 _MAIN = """
-import dataclasses, hashlib, os, pickle, sys
+import hashlib, os, pickle, sys
 from pathlib import Path
 from edgewright import reference
 from edgewright.device import Device
-from edgewright.farm.effort import EFFORTS
 
 def known(name, make):
     path = Path({kept!r}) / name
@@ -42,10 +41,7 @@ if {knows_devices}:
 reference.reference_run = lambda files, *rest, **options: known(
     hashlib.sha256(files[0].read_bytes()).hexdigest(), lambda: run(files, *rest, **options)
 )
-brief = dict(min_count=4, idle_s=0.01, energy_s=0.01, repeats=0)
-EFFORTS["rapid"] = dataclasses.replace(
-    EFFORTS["rapid"], launches={launches}, min_duration_s={seconds}, **brief
-)
+{presets}
 {patch}
 from edgewright.cli.main import main
 main()
@@ -143,8 +139,7 @@ class Host:
         code = _MAIN.format(
             kept=str(self._kept),
             knows_devices=self.knows_devices,
-            launches=launches,
-            seconds=seconds,
+            presets=brief_presets(seconds, launches=launches),
             patch=patch,
         )
         command = self._lab.command(sys.executable, "-c", code, *words)
@@ -170,6 +165,21 @@ class Host:
         for running in self.running:
             if running.process.poll() is None:
                 running.kill()
+
+
+def running_jobs(root: Path) -> list[Path]:
+    """The jobs in the agent's folder that have not ended."""
+    return [job for job in sorted(root.glob("jobs/*")) if not (job / "outcome.json").exists()]
+
+
+def is_measuring(root: Path) -> bool:
+    """Whether one of them has entered its timed phase, and no other since."""
+    phases = []
+    for job in running_jobs(root):
+        path = job / "events.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        phases += [event["name"] for event in map(json.loads, lines) if event["event"] == "phase"]
+    return phases[-1:] == ["measure"]
 
 
 @dataclass
@@ -213,16 +223,11 @@ class Board:
     @property
     def running(self) -> list[Path]:
         """Those of its jobs that have not ended."""
-        return [job for job in self.jobs if not (job / "outcome.json").exists()]
+        return running_jobs(self.root)
 
     def is_measuring(self) -> bool:
         """Whether a job has entered its timed phase, and no other since."""
-        phases = []
-        for job in self.running:
-            path = job / "events.jsonl"
-            lines = path.read_text().splitlines() if path.exists() else []
-            phases += [event["name"] for event in map(json.loads, lines) if event["event"] == "phase"]
-        return phases[-1:] == ["measure"]
+        return is_measuring(self.root)
 
     def job_pid(self) -> int:
         """The process of the one job that runs."""

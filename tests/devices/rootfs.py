@@ -1,8 +1,8 @@
 """Builds what the emulated devices are made of: Debian's userlands for Arm, and a disk that boots.
 
-    python -m tests.devices.rootfs build/stand-ins
+    python -m tests.devices.rootfs build/stand-ins [arm64|armhf|wheels|adbd]...
 
-leaves these folders there, each complete or absent:
+leaves these folders there, each complete or absent (machine comes with arm64):
 
     adbd/           the phone's side of the Android debug bridge, for this machine
     arm64/ armhf/   a userland with Python and an SSH server, and nothing of Edgewright
@@ -22,7 +22,7 @@ import py_compile
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -113,12 +113,11 @@ Subsystem sftp /usr/lib/openssh/sftp-server
 """
 
 
-def build(folder: Path) -> None:
+def build(folder: Path, parts: Sequence[str]) -> None:
     """Build what is missing under ``folder``; what is half built when this fails is removed."""
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor() as pool:
-        parts = (_build_arm64, _build_armhf, _build_wheels, _build_adbd)
-        for done in [pool.submit(make, folder) for make in parts]:
+        for done in [pool.submit(_PARTS[part], folder) for part in parts]:
             done.result()
 
 
@@ -273,12 +272,16 @@ def _run(*words: str) -> None:
         raise RuntimeError(f"{words[0]}: {(done.stderr or done.stdout).strip()}")
 
 
-def main(folder: Path) -> None:
-    """Build, and leave ``.ready`` beside what was built; without root say what that means."""
+_PARTS = {"arm64": _build_arm64, "armhf": _build_armhf, "wheels": _build_wheels, "adbd": _build_adbd}
+
+
+def main(folder: Path, parts: Sequence[str]) -> None:
+    """Build these parts or all, which leaves ``.ready`` beside them; without root say what that means."""
     missing = [name for name in ("mmdebstrap", "mke2fs", "cpio", "ssh-keygen") if not find_command(name)]
     if os.geteuid() == 0 and not missing:
-        build(folder)
-        (folder / ".ready").touch()
+        build(folder, parts or tuple(_PARTS))
+        if not parts:
+            (folder / ".ready").touch()
         return
     why = f"{' '.join(missing)} missing" if missing else "only root can build them"
     sys.stderr.write(f"stand-ins: not built, {why}: the tests that need them will be skipped\n")
@@ -286,4 +289,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.devices.command_line import TEST_CACHE, Edgewright
+from tests.devices.command_line import TEST_CACHE, Edgewright, brief_main
 from tests.devices.hosts import Host
 from tests.devices.netns import Lab
 from tests.devices.quick_command import QuickCommand
@@ -74,6 +74,12 @@ def make_lab_host(lab: Lab, tmp_path: Path) -> Iterator[Callable[[str], Host]]:
 def edgewright(tmp_path: Path) -> Edgewright:
     """The command line, run in the test's folder."""
     return Edgewright(tmp_path)
+
+
+@pytest.fixture
+def brief(tmp_path: Path) -> Edgewright:
+    """The same with presets that measure briefly, for what is done with the figures."""
+    return Edgewright(tmp_path, timeout_s=600.0, program=brief_main(0.2, count=64))
 
 
 @pytest.fixture

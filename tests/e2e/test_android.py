@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.devices import dumpsys
 from tests.devices.adbd import AdbServer, Phone
-from tests.devices.hosts import PYTHON, Host, Running, until
+from tests.devices.hosts import PYTHON, Host, Running, is_measuring, until
 from tests.devices.netns import Lab
 from tests.models import onnx_zoo
 
@@ -65,12 +65,11 @@ def here(lab: Lab, server: AdbServer, monkeypatch: pytest.MonkeyPatch) -> Iterat
 def measuring(phone: Phone, running: Running) -> None:
     """Wait until a worker times inferences."""
 
-    def is_measuring() -> bool:
+    def has_begun() -> bool:
         assert running.process.poll() is None, running.end()
-        events = [path.read_text().splitlines() for path in phone.home.glob("edgewright/jobs/*/events.jsonl")]
-        return any('"measure"' in lines[-1] for lines in events if lines)
+        return is_measuring(phone.home / "edgewright")
 
-    until(is_measuring, "measuring")
+    until(has_begun, "measuring")
 
 
 # --- what it is ------------------------------------------------------------------------------------------
@@ -127,6 +126,7 @@ def test_a_model_is_measured_and_nothing_is_left(host: Host, phone: Phone) -> No
     assert cleaned.code == 0 and list(phone.home.iterdir()) == [], cleaned
 
 
+@pytest.mark.long
 def test_a_job_outlives_the_adb_server(host: Host, phone: Phone, server: AdbServer, lab: Lab) -> None:
     running = host.start(*BENCH, launches=1, seconds=3)
     measuring(phone, running)
@@ -141,6 +141,7 @@ def test_a_job_outlives_the_adb_server(host: Host, phone: Phone, server: AdbServ
         server.end_other()
 
 
+@pytest.mark.long
 def test_a_job_outlives_the_host(host: Host, phone: Phone) -> None:
     running = host.start(*BENCH, launches=1, seconds=3)
     measuring(phone, running)
@@ -244,7 +245,7 @@ def test_what_a_command_started_outlives_it(phone: Phone) -> None:
     def runs() -> bool:
         return any(words(pid)[:2] == ["sleep", "298"] for pid in phone.processes())
 
-    until(runs, "the command")
+    until(lambda: runs() and words(started)[:2] == ["sleep", "297"], "the command and what it started")
     process.close()
     until(lambda: not runs(), "the end of the command", 15)
     assert "297" in words(started)

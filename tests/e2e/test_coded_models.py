@@ -39,10 +39,10 @@ def farm(tmp_path: Path, board: Sshd) -> Path:
 
 
 def test_it_is_small_on_the_way_and_exact_on_the_device(
-    tmp_path: Path, own_home: Path, farm: Path, board: Sshd, edgewright: Edgewright
+    tmp_path: Path, own_home: Path, farm: Path, board: Sshd, brief: Edgewright
 ) -> None:
     words = ("--recipe", "deep.toml", "--preset", "rapid", "--threads", "1", "--json", "out.json")
-    answer = edgewright("bench", f"{ROOT}/examples/digits.py:workload", "--device", "board", *words)
+    answer = brief("bench", f"{ROOT}/examples/digits.py:workload", "--device", "board", *words)
     assert answer.code == 0, answer.err
     (row,) = json.loads((tmp_path / "out.json").read_text())["rows"]
     stored = [path for path in (board.home / "edgewright/store").iterdir() if path.is_file()]
@@ -53,18 +53,19 @@ def test_it_is_small_on_the_way_and_exact_on_the_device(
     assert any("decoded on the device to" in note for note in row["notes"])
 
 
+@pytest.mark.long
 def test_a_coded_model_that_was_altered_is_refused(
-    tmp_path: Path, own_home: Path, farm: Path, board: Sshd, edgewright: Edgewright
+    tmp_path: Path, own_home: Path, farm: Path, board: Sshd, brief: Edgewright
 ) -> None:
     words = ("--recipe", "deep.toml", "--preset", "rapid", "--threads", "1", "--json", "out.json")
     run = ("bench", f"{ROOT}/examples/digits.py:workload", "--device", "board", *words)
-    assert edgewright(*run).code == 0
+    assert brief(*run).code == 0
     (row,) = json.loads((tmp_path / "out.json").read_text())["rows"]
     size = row["artifact"]["size_bytes"]
     (coded,) = [p for p in (board.home / "edgewright/store").iterdir() if p.stat().st_size == size]
     content = bytearray(coded.read_bytes())
     content[-1] ^= 1
     coded.write_bytes(content)
-    answer = edgewright(*run)
+    answer = brief(*run)
     assert answer.code == 1 and "altered on the device" in answer.err
-    assert edgewright(*run).code == 0
+    assert brief(*run).code == 0

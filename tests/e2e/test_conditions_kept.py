@@ -67,6 +67,7 @@ def host(make_lab_host: object, pi: Pi) -> Host:
     return made
 
 
+@pytest.mark.long
 def test_it_is_held_for_the_run_and_the_report_says_so(pi: Pi, host: Host) -> None:
     running = host.start(*BENCH, *SET, "--cool-to", "70C", seconds=1)
     pi.measuring(running)
@@ -88,6 +89,7 @@ def test_it_is_held_for_the_run_and_the_report_says_so(pi: Pi, host: Host) -> No
     assert list(pi.board.node.disk.iterdir()) == []
 
 
+@pytest.mark.long
 def test_it_is_set_back_when_the_host_is_gone(pi: Pi, host: Host) -> None:
     running = host.start(*BENCH, *SET, launches=1, seconds=2)
     pi.measuring(running)
@@ -99,6 +101,7 @@ def test_it_is_set_back_when_the_host_is_gone(pi: Pi, host: Host) -> None:
     assert len(pi.board.started("worker")) == 1
 
 
+@pytest.mark.long
 def test_it_is_set_back_when_the_link_is_cut(pi: Pi, host: Host) -> None:
     running = host.start(*BENCH, *SET, launches=1, seconds=2)
     pi.measuring(running)
@@ -133,6 +136,7 @@ def test_the_next_command_sets_it_back_when_the_watchdog_is_killed_too(pi: Pi, h
     assert list(pi.board.node.disk.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_job_that_is_lost_is_run_again_under_the_same_conditions(pi: Pi, host: Host) -> None:
     running = host.start(*BENCH, *SET, launches=1, seconds=2)
     pi.measuring(running)

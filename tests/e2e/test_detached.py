@@ -105,6 +105,7 @@ def test_a_host_that_is_killed_goes_on_with_its_run(host: Host, board: Board) ->
     nothing_is_left(board, host)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("moment", ["edgewright.store.Store.add_row", "edgewright.device.Device.acknowledge"])
 def test_killed_around_the_row(host: Host, board: Board, moment: str) -> None:
     """Between the last result and its row, and between the row and the device's being told so."""
@@ -121,6 +122,7 @@ def test_killed_around_the_row(host: Host, board: Board, moment: str) -> None:
     nothing_is_left(board, host)
 
 
+@pytest.mark.long
 def test_fresh_begins_a_new_run_and_ends_what_the_old_one_left(host: Host, board: Board) -> None:
     kill_while_measuring(host, board, 60)
     begun = time.monotonic()
@@ -132,6 +134,7 @@ def test_fresh_begins_a_new_run_and_ends_what_the_old_one_left(host: Host, board
     nothing_is_left(board, host)
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_the_job_too(host: Host, board: Board) -> None:
     running = host.start(*REPORT, launches=2, seconds=60)
     measuring(board, running)
@@ -143,6 +146,7 @@ def test_ctrl_c_ends_the_job_too(host: Host, board: Board) -> None:
     nothing_is_left(board, host)
 
 
+@pytest.mark.long
 def test_attach_takes_up_what_a_killed_host_left(host: Host, board: Board) -> None:
     assert "no job runs" in host("device", "attach", "board").out
     kill_while_measuring(host, board, 6)
@@ -162,6 +166,7 @@ def test_attach_takes_up_what_a_killed_host_left(host: Host, board: Board) -> No
 # --- the agent dies --------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_follower_that_is_killed_follows_again(host: Host, board: Board) -> None:
     running = host.start(*REPORT, launches=1, seconds=4)
     measuring(board, running)
@@ -173,6 +178,7 @@ def test_a_follower_that_is_killed_follows_again(host: Host, board: Board) -> No
     nothing_is_left(board, host)
 
 
+@pytest.mark.long
 def test_an_agent_that_is_killed_once_begins_again(host: Host, board: Board) -> None:
     running = host.start(*REPORT, launches=1, seconds=3)
     measuring(board, running)
@@ -185,6 +191,7 @@ def test_an_agent_that_is_killed_once_begins_again(host: Host, board: Board) -> 
     nothing_is_left(board, host)
 
 
+@pytest.mark.long
 def test_an_agent_that_is_killed_twice_is_a_failed_row(host: Host, board: Board) -> None:
     """And the next cell is measured."""
     onnx_zoo.save(onnx_zoo.one_node("Exp"), host.folder / "other.onnx")
@@ -208,6 +215,7 @@ def test_an_agent_that_is_killed_twice_is_a_failed_row(host: Host, board: Board)
 # --- somebody else is there ------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_two_hosts_take_turns(host: Host, make_host: MakeHost, board: Board) -> None:
     """The same command of the same host, while the first lives, is a run of its own as well."""
     other = make_host("bob")
@@ -234,6 +242,7 @@ def test_two_hosts_take_turns(host: Host, make_host: MakeHost, board: Board) -> 
     nothing_is_left(board, host, other)
 
 
+@pytest.mark.long
 def test_what_another_version_left_is_in_nobody_s_way(host: Host, board: Board) -> None:
     foreign = board.root / "jobs" / "from-another-version"
     foreign.mkdir(parents=True)

@@ -79,6 +79,7 @@ def check_figures(result: wire.RunResult) -> EnergyFigures:
     return found
 
 
+@pytest.mark.long
 def test_a_meter_of_the_host_and_a_device_over_ssh(board: Sshd, model: Path) -> None:
     command = follower(board.home, late_s=0.3)
     with Device.open(board.target(python=sys.executable)) as device:
@@ -94,6 +95,7 @@ def test_a_meter_of_the_host_and_a_device_over_ssh(board: Sshd, model: Path) -> 
     assert result.timing is not None and len(result.timing.latency_ns) >= 20
 
 
+@pytest.mark.long
 def test_a_meter_that_the_device_reads(tmp_path: Path, model: Path) -> None:
     work = tmp_path / "agent"
     with Device.open(local(work)) as device:
@@ -104,6 +106,7 @@ def test_a_meter_that_the_device_reads(tmp_path: Path, model: Path) -> None:
     assert result.energy.recording is None
 
 
+@pytest.mark.long
 def test_a_meter_whose_clock_is_off_gives_no_energy(tmp_path: Path, model: Path) -> None:
     work = tmp_path / "agent"
     with Device.open(local(work)) as device:

@@ -81,6 +81,7 @@ def check_rows(host: Host, boards: Sequence[Board]) -> None:
     assert all(isinstance(row.outcome, Measured) for row in rows), rows
 
 
+@pytest.mark.long
 def test_faults_and_a_host_that_is_killed(make_host: MakeHost, boards: list[Board]) -> None:
     host = make_host("ann")
     down, *others = random.Random(7).sample(boards, len(boards))
@@ -119,6 +120,7 @@ def test_faults_and_a_host_that_is_killed(make_host: MakeHost, boards: list[Boar
     assert host.left_over() == []
 
 
+@pytest.mark.long
 def test_two_farms_share_the_boards_and_ctrl_c_leaves_nothing(
     make_host: MakeHost, boards: list[Board]
 ) -> None:

@@ -94,6 +94,7 @@ def nothing_is_left(board: Board, host: Host, limit_s: float = 20.0) -> None:
 # --- the link --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_link_cut_for_90_seconds(lab: Lab, make_lab_host: MakeHost, tmp_path: Path) -> None:
     """During a push to one device and during a run on another, at the same time."""
     pushed_to, running_on = (Board.plug_in(lab, tmp_path, name, "256m") for name in ("slow", "busy"))
@@ -126,6 +127,7 @@ def test_a_link_cut_for_90_seconds(lab: Lab, make_lab_host: MakeHost, tmp_path: 
     assert row["outcome"] == "measured"
 
 
+@pytest.mark.long
 def test_a_link_that_loses_a_tenth_of_all_packets(host: Host, board: Board) -> None:
     """And is slow besides."""
     large_model(host.folder / "large.onnx", 2 * MIB)
@@ -138,6 +140,7 @@ def test_a_link_that_loses_a_tenth_of_all_packets(host: Host, board: Board) -> N
     nothing_is_left(board, host)
 
 
+@pytest.mark.long
 def test_a_far_link_that_is_slow(host: Host, board: Board) -> None:
     """80 ms each way and 16 Mbit/s: nothing is given up for it, and no time of the link is in a latency."""
     large_model(host.folder / "large.onnx", 2 * MIB)
@@ -154,6 +157,7 @@ def test_a_far_link_that_is_slow(host: Host, board: Board) -> None:
 # --- the server ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_server_that_dies_and_one_that_restarts(host: Host, board: Board) -> None:
     running = host.start(*bench(board), launches=2, seconds=16)
     measuring(board, running)
@@ -198,6 +202,7 @@ def test_a_disk_that_is_full_before_the_push(host: Host, board: Board) -> None:
     nothing_is_left(board, host)
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_up_during_the_push(host: Host, board: Board) -> None:
     large_model(host.folder / "large.onnx", 12 * MIB)
     board.node.rate("16mbit")
@@ -213,6 +218,7 @@ def test_a_disk_that_fills_up_during_the_push(host: Host, board: Board) -> None:
     assert host(*bench(board, "large.onnx")).code == 0
 
 
+@pytest.mark.long
 def test_a_disk_that_fills_up_while_the_job_runs(host: Host, board: Board) -> None:
     """The agent can still say so, and the next cell is measured."""
     running = host.start(*bench(board), launches=1, seconds=3)
@@ -247,6 +253,7 @@ def limited_memory(board: Board, limit_bytes: int) -> Iterator[None]:
         group.rmdir()
 
 
+@pytest.mark.long
 def test_a_worker_over_its_memory_limit(host: Host, board: Board) -> None:
     answer = host(*bench(board), "--memory-limit", "24M")
     assert answer.code == 1, answer
@@ -256,6 +263,7 @@ def test_a_worker_over_its_memory_limit(host: Host, board: Board) -> None:
     assert host(*bench(board), "--memory-limit", "2G").code == 0
 
 
+@pytest.mark.long
 def test_a_device_without_enough_memory(host: Host, board: Board) -> None:
     """The kernel ends the worker; the agent lives to tell, and the device is as usable as before."""
     greedy_model(host.folder / "greedy.onnx", 512 * MIB)
@@ -271,6 +279,7 @@ def test_a_device_without_enough_memory(host: Host, board: Board) -> None:
 # --- the files -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_model_that_is_altered_on_the_device(host: Host, board: Board) -> None:
     assert host(*bench(board), launches=1).code == 0
     size = (host.folder / "model.onnx").stat().st_size

@@ -217,6 +217,7 @@ WRONG = {
 CLIMBING = {"up": "../../evil.npz", "absolute": "/etc/passwd", "dots": "..", "escape": "evil\x1b[2J.npz"}
 
 
+@pytest.mark.long
 def test_answers_that_are_none(liar: Liar) -> None:
     liar.lies_when("submit", **{name: said for name, (said, _) in WRONG.items()})
     rows, _ = liar.measure(*WRONG)
@@ -224,6 +225,7 @@ def test_answers_that_are_none(liar: Liar) -> None:
         assert rows[name]["outcome"] == "failed" and said in rows[name]["reason"], rows[name]
 
 
+@pytest.mark.long
 def test_names_of_files_that_climb_out(liar: Liar) -> None:
     liar.lies_when("submit", **{name: names(path) for name, path in CLIMBING.items()})
     rows, _ = liar.measure(*CLIMBING)
@@ -244,6 +246,7 @@ def test_the_id_of_a_job_that_climbs_out(liar: Liar, job_id: str) -> None:
 # --- words -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_words_do_no_harm_wherever_they_are_shown(liar: Liar) -> None:
     """In the terminal, the page and the report: processor, board, phases, notes and whom one waits for."""
     liar.host.knows_devices = False

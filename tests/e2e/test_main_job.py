@@ -37,11 +37,10 @@ workdir = "{server.folder}/{name}"
 """
 
 
-@pytest.mark.timeout(1300)
+@pytest.mark.timeout(600)
 def test_a_plan_over_ssh_gives_every_cell_a_row(
-    tmp_path: Path, own_home: Path, make_sshd: Callable[..., Sshd]
+    tmp_path: Path, own_home: Path, make_sshd: Callable[..., Sshd], brief: Edgewright
 ) -> None:
-    edgewright = Edgewright(tmp_path, timeout_s=1200.0)
     server = make_sshd()
     boards = {"onnx-board": "onnxruntime", "litert-board": "ai-edge-litert", "old-board": "tflite-runtime"}
     (tmp_path / "farm.toml").write_text(
@@ -59,7 +58,7 @@ preset = "rapid"
 threads = 1
 """
     )
-    answer = edgewright("run", "plan.toml", "--json", "report.json", "--html", "report.html")
+    answer = brief("run", "plan.toml", "--json", "report.json", "--html", "report.html")
     report = json.loads((tmp_path / "report.json").read_text())
     jsonschema.validate(report, json.loads((ROOT / "docs/report.schema.json").read_text()))
     rows: list[dict[str, Any]] = report["rows"]

@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/noise.py"
 
 
+
+@pytest.mark.long
 def test_it_prints_its_figures(own_home: Path) -> None:
     words = ["--pairs", "1", "--trials", "0", "--sizes", "tiny", "--budget", "4"]
     done = subprocess.run(

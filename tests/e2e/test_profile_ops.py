@@ -42,6 +42,7 @@ def types(side: Any) -> dict[str, int]:
     return {total["name"]: total["nodes"] for total in side["op_types"]}
 
 
+@pytest.mark.long
 def test_float_against_static_integers(edgewright: Edgewright) -> None:
     answer, found = profile(edgewright, "static.onnx", "--against", "float.onnx", "--runs", "20")
     assert answer.code == 0, answer.err
@@ -72,6 +73,7 @@ def test_float_against_static_integers(edgewright: Edgewright) -> None:
     assert "QLinearConv" in (edgewright.folder / "page.html").read_text()
 
 
+@pytest.mark.long
 def test_signed_activations_are_told_from_unsigned_ones(edgewright: Edgewright) -> None:
     _, found = profile(edgewright, "signed.onnx", "--against", "static.onnx", "--runs", "10")
     computing = [node["numbers"] for node in found["sides"][0]["nodes"] if node["numbers"]]
@@ -79,6 +81,7 @@ def test_signed_activations_are_told_from_unsigned_ones(edgewright: Edgewright) 
     assert [node["numbers"] for node in found["sides"][1]["nodes"] if node["numbers"]] == ["int8 x int8"] * 3
 
 
+@pytest.mark.long
 def test_dynamic_integers_show_what_quantizing_costs(edgewright: Edgewright) -> None:
     answer, found = profile(edgewright, "dynamic.onnx", "--against", "float.onnx", "--runs", "10")
     assert answer.code == 0, answer.err
@@ -97,6 +100,7 @@ def test_a_runtime_that_gives_no_times_says_so(edgewright: Edgewright) -> None:
     assert types(side) == {"FULLY_CONNECTED": 2} and side["providers"][0]["name"] == "XNNPACK"
 
 
+@pytest.mark.long
 def test_a_required_provider_that_does_not_execute_ends_the_command(edgewright: Edgewright) -> None:
     for command in ("profile-ops", "bench"):
         words = ("float.onnx", "--provider", "azure", "--farm", "farm.toml")

@@ -103,6 +103,7 @@ def environments(board: Sshd) -> list[str]:
 # --- with stand-ins for the packages ---------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_offline_then_nothing_to_do(
     board: Sshd, edgewright: Edgewright, tmp_path: Path, bare_python: str, wheelhouse: Wheelhouse
 ) -> None:
@@ -152,6 +153,7 @@ def test_a_device_that_reaches_no_index_says_so_and_keeps_nothing(
     assert environments(board) == []
 
 
+@pytest.mark.long
 def test_what_holds_holds_until_the_next_works(board: Sshd, bare_python: str, house: Wheelhouse) -> None:
     half = board.home / "edgewright" / FOLDER / "0123abcd" / "lib"
     half.mkdir(parents=True)
@@ -173,6 +175,7 @@ def test_what_holds_holds_until_the_next_works(board: Sshd, bare_python: str, ho
     assert usable(board, bare_python) == {"onnxruntime": "1.34.0"}
 
 
+@pytest.mark.long
 def test_a_damaged_environment_is_named_and_made_again(
     board: Sshd, edgewright: Edgewright, tmp_path: Path, bare_python: str, house: Wheelhouse
 ) -> None:
@@ -352,19 +355,15 @@ def test_the_doctor_of_a_full_disk(lab: Lab, tmp_path: Path, bare_python: str) -
 
 # --- with the real packages --------------------------------------------------------------------------
 
-_BRIEF = """
-import dataclasses
-from edgewright.cli.main import main
-from edgewright.farm.effort import EFFORTS
 
-brief = dict(launches=1, min_count=4, min_duration_s=0.1, idle_s=0.01, energy_s=0.01, repeats=0)
-EFFORTS["rapid"] = dataclasses.replace(EFFORTS["rapid"], **brief)
-main()
-"""
-
-
+@pytest.mark.long
 def test_a_bare_device_measures_after_provision(
-    board: Sshd, edgewright: Edgewright, tmp_path: Path, bare_python: str, monkeypatch: pytest.MonkeyPatch
+    board: Sshd,
+    edgewright: Edgewright,
+    brief: Edgewright,
+    tmp_path: Path,
+    bare_python: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     add_to_farm(tmp_path, board, bare_python)
     answer = edgewright("device", "provision", "board", "--offline")
@@ -375,8 +374,7 @@ def test_a_bare_device_measures_after_provision(
     monkeypatch.setenv("EDGEWRIGHT_STORE", str(tmp_path / "store.sqlite"))
     model = tmp_path / "model.onnx"
     onnx.save(one_node("Relu"), model)
-    words = [sys.executable, "-c", _BRIEF, "bench", str(model), "--device", "board", "--preset", "rapid"]
-    measured = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert measured.returncode == 0, measured.stderr
+    measured = brief("bench", str(model), "--device", "board", "--preset", "rapid")
+    assert measured.code == 0, measured.err
     assert edgewright("device", "clean", "board").code == 0
     assert list(board.home.iterdir()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from tests.devices import require
 from tests.devices.command_line import Edgewright
 from tests.devices.sshd import Sshd
@@ -13,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = ROOT / "build/envs"
 
 
+@pytest.mark.long
 def test_dynamic_int8_in_an_old_runtime_gets_no_latency(
     tmp_path: Path, own_home: Path, board: Sshd, edgewright: Edgewright
 ) -> None:

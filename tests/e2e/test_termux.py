@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.devices import require_command, tree
 from tests.devices.boards import PIXEL
-from tests.devices.hosts import PYTHON, Host, until
+from tests.devices.hosts import PYTHON, Host, is_measuring, until
 from tests.devices.netns import Lab, Node
 from tests.models import onnx_zoo
 
@@ -87,15 +87,15 @@ def test_the_debian_in_termux_knows_the_phone(host: Host, phone: Node) -> None:
     assert list(phone.disk.glob("edgewright/agent/*.pyz")), "the agent is in Termux's home, not in Debian's"
 
 
+@pytest.mark.long
 def test_a_job_in_termux_outlives_its_connection(host: Host, phone: Node) -> None:
     running = host.start(*BENCH, launches=1, seconds=3)
 
-    def is_measuring() -> bool:
+    def has_begun() -> bool:
         assert running.process.poll() is None, running.end()
-        events = [path.read_text().splitlines() for path in phone.disk.glob("edgewright/jobs/*/events.jsonl")]
-        return any('"measure"' in lines[-1] for lines in events if lines)
+        return is_measuring(phone.disk / "edgewright")
 
-    until(is_measuring, "measuring")
+    until(has_begun, "measuring")
     phone.sshd.kill_sessions()
     answer = running.end()
     assert answer.code == 0, answer

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.devices.command_line import Edgewright
+from tests.devices.command_line import Edgewright, brief_main
+from tests.devices.hosts import Running, until
 
 from edgewright.artifact import sha256_file
 from edgewright.farm.effort import Effort, load_effort
@@ -81,6 +79,7 @@ def short(name: str) -> Effort:
     return replace(load_effort(name), launches=2, min_duration_s=0.4, idle_s=0.05, energy_s=0.1, repeats=0)
 
 
+@pytest.mark.long
 def test_the_chosen_file_is_built_again_byte_for_byte(own_home: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     question = Question(
@@ -129,25 +128,22 @@ def test_where_compressing_only_slows_down_the_answer_is_the_model_as_it_is(
     assert tried.state in ("measured", "stopped")  # dynamic convolutions are slower on x86
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_killed_and_gone_on_with_by_the_same_command(own_home: Path, tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(SMALL_NET, encoding="utf-8")
     (tmp_path / "space.toml").write_text(SPACE, encoding="utf-8")
     words = ["tune", "net.py:workload", "--space", "space.toml", "--trials", "3", "--final-preset", "rapid"]
     words += ["--store", "store.sqlite", "-o", "out", "--cache", "cache"]
-    command = [sys.executable, "-c", "from edgewright.cli.main import main; main()", *words]
-    with (tmp_path / "log").open("w") as log:
-        running = subprocess.Popen(command, cwd=tmp_path, stderr=log, stdout=log)
-        deadline = time.monotonic() + 240
-        while "[1]" not in (tmp_path / "log").read_text() and time.monotonic() < deadline:
-            assert running.poll() is None, (tmp_path / "log").read_text()
-            time.sleep(0.05)
-        os.kill(running.pid, signal.SIGKILL)
-        running.wait()
+    program = brief_main(0.4)
+    running = Running([sys.executable, "-c", program, *words], tmp_path, dict(os.environ))
+    until(lambda: "[1]" in running.err or running.process.poll() is not None, "the first figure", 240)
+    assert running.process.poll() is None, running.err
+    running.kill()
     with Store.open(tmp_path / "store.sqlite") as store:
         before = [tried_from(one) for one in Studies(store).trials(Studies(store).get().run.run_id)]
     assert len([one for one in before if one.state != "begun"]) >= 1
-    done = Edgewright(tmp_path, timeout_s=500)(*words)
+    done = Edgewright(tmp_path, timeout_s=500, program=program)(*words)
     assert done.code == 0, done.err
     assert "going on with study" in done.err
     data = json.loads((tmp_path / "out/study.json").read_text())

@@ -162,6 +162,7 @@ def test_a_new_file_beside_the_workload_does_not_matter(folder: Folder) -> None:
     folder.build(runner=pytest.fail)
 
 
+@pytest.mark.long
 def test_two_caches_get_the_same_bytes(folder: Folder, tmp_path: Path) -> None:
     for kind in ("onnx", "tflite"):
         for recipe in ("int8-static", "prune50-int8"):
@@ -242,6 +243,7 @@ def _existing(path: Path) -> Folder:
     return made
 
 
+@pytest.mark.long
 def test_processes_that_build_the_same_do_not_disturb_each_other(folder: Folder) -> None:
     context = multiprocessing.get_context("spawn")
     results = context.Queue()

@@ -52,6 +52,7 @@ def test_digits_are_fine_tuned_after_pruning() -> None:
     assert pruned.provenance.notes[0].endswith("fine-tuned: 6 epochs")
 
 
+@pytest.mark.long
 def test_efficientnet_agrees_with_itself_in_both_formats() -> None:
     for kind in ("onnx", "tflite"):
         fp32 = made("efficientnet_lite0", "fp32", kind)
@@ -84,6 +85,7 @@ def test_efficientnet_int8_executes_as_integers_throughout(tmp_path: Path) -> No
 @pytest.mark.skipif(
     not host_cpu_flags() or "avx2" not in host_cpu_flags(), reason="the promise is for x86 with AVX2"
 )
+@pytest.mark.long
 def test_efficientnet_int8_is_faster_than_fp32_on_one_thread() -> None:
     artifacts = [made("efficientnet_lite0", recipe, "onnx") for recipe in ("fp32", "int8-static")]
     sessions = [session(artifact.path) for artifact in artifacts]

@@ -157,6 +157,9 @@ class Shrink:
     def profile_facts(self, options: Any, profile: DeviceProfile, format: str) -> Mapping[str, object]:
         return {}
 
+    def on_device(self, options: Any, profile: DeviceProfile) -> tuple[str, ...]:
+        return ()
+
 
 def test_a_third_party_registers_through_an_entry_point(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path

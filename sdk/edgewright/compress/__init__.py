@@ -112,6 +112,9 @@ class ModelTechnique(Protocol):
     def profile_facts(self, options: Any, profile: DeviceProfile, format: str) -> Mapping[str, object]:
         """See :class:`edgewright.recipe.Technique`."""
 
+    def on_device(self, options: Any, profile: DeviceProfile) -> tuple[str, ...]:
+        """See :class:`edgewright.recipe.Technique`."""
+
     def apply(self, job: ModelJob, options: Any) -> Changed:
         """Edit the job's module, or make another, and return it.
 
@@ -128,6 +131,9 @@ class FileTechnique(Protocol):
     options: ClassVar[type[Any]]
 
     def profile_facts(self, options: Any, profile: DeviceProfile, format: str) -> Mapping[str, object]:
+        """See :class:`edgewright.recipe.Technique`."""
+
+    def on_device(self, options: Any, profile: DeviceProfile) -> tuple[str, ...]:
         """See :class:`edgewright.recipe.Technique`."""
 
     def apply(self, job: FileJob, options: Any) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from edgewright.errors import CompressionError, UnsupportedError
 from edgewright.profile import DeviceProfile, Int8Format
 
 from . import Changed, ModelJob
+from .on_device import READY_FOR_INTEGERS
 
 if TYPE_CHECKING:
     import torch
@@ -88,6 +89,10 @@ class AdaRound:
         """The grid."""
         grid = options.grid(profile, format)
         return {"most": grid.most, "per_channel": grid.per_channel}
+
+    def on_device(self, options: AdaRoundOptions, profile: DeviceProfile) -> tuple[str, ...]:
+        """See :class:`edgewright.recipe.Technique`."""
+        return READY_FOR_INTEGERS
 
     def apply(self, job: ModelJob, options: AdaRoundOptions) -> Changed:
         """See :class:`edgewright.compress.ModelTechnique`."""

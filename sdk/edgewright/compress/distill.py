@@ -69,6 +69,10 @@ class Distill:
         """Nothing: the module is the same for every device."""
         return {}
 
+    def on_device(self, options: DistillOptions, profile: DeviceProfile) -> tuple[str, ...]:
+        """See :class:`edgewright.recipe.Technique`."""
+        return ()
+
     def apply(self, job: ModelJob, options: DistillOptions) -> Changed:
         """See :class:`edgewright.compress.ModelTechnique`."""
         training_of(job, "distillation")

@@ -21,6 +21,7 @@ from edgewright.errors import CompressionError
 from edgewright.profile import DeviceProfile
 
 from . import Changed, ModelJob
+from .on_device import READY_FOR_INTEGERS
 
 if TYPE_CHECKING:
     import torch
@@ -56,6 +57,10 @@ class Equalize:
     ) -> Mapping[str, object]:
         """Nothing: the module is the same for every device."""
         return {}
+
+    def on_device(self, options: EqualizeOptions, profile: DeviceProfile) -> tuple[str, ...]:
+        """See :class:`edgewright.recipe.Technique`."""
+        return READY_FOR_INTEGERS
 
     def apply(self, job: ModelJob, options: EqualizeOptions) -> Changed:
         """See :class:`edgewright.compress.ModelTechnique`."""

@@ -24,6 +24,7 @@ from edgewright.errors import CompressionError
 from edgewright.profile import DeviceProfile
 
 from . import Changed, ModelJob
+from .on_device import FEWER_MULTIPLICATIONS
 from .tuning import Tuning, can_tune, tune
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ class Factorize:
     ) -> Mapping[str, object]:
         """Nothing: the module is the same for every device."""
         return {}
+
+    def on_device(self, options: FactorizeOptions, profile: DeviceProfile) -> tuple[str, ...]:
+        """See :class:`edgewright.recipe.Technique`."""
+        return FEWER_MULTIPLICATIONS
 
     def apply(self, job: ModelJob, options: FactorizeOptions) -> Changed:
         """See :class:`edgewright.compress.ModelTechnique`."""

@@ -39,6 +39,12 @@ class Fp16:
         """Nothing: a device without fp16 arithmetic still runs the file, computing in fp32."""
         return {}
 
+    def on_device(self, options: Fp16Options, profile: DeviceProfile) -> tuple[str, ...]:
+        """See :class:`edgewright.recipe.Technique`."""
+        if "fp16" in profile.numeric.native:
+            return ("it computes in 16-bit floats: time may be saved",)
+        return ("it has no 16-bit arithmetic: weights are widened, no time is saved",)
+
     def apply(self, job: FileJob, options: Fp16Options) -> tuple[str, ...]:
         """See :class:`edgewright.compress.FileTechnique`."""
         if job.format == "onnx":

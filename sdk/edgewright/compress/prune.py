@@ -25,6 +25,7 @@ from edgewright.profile import DeviceProfile
 
 from . import Changed, ModelJob
 from .importance import Importance, Measure
+from .on_device import FEWER_MULTIPLICATIONS
 from .tuning import Tuning, can_tune, tune
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ class Prune:
     ) -> Mapping[str, object]:
         """Nothing: the module is the same for every device."""
         return {}
+
+    def on_device(self, options: PruneOptions, profile: DeviceProfile) -> tuple[str, ...]:
+        """See :class:`edgewright.recipe.Technique`."""
+        return FEWER_MULTIPLICATIONS
 
     def apply(self, job: ModelJob, options: PruneOptions) -> Changed:
         """See :class:`edgewright.compress.ModelTechnique`."""

@@ -22,6 +22,7 @@ from edgewright.errors import UnsupportedError
 from edgewright.profile import DeviceProfile, Int8Format
 
 from . import Changed, ModelJob
+from .on_device import integers
 from .tuning import Tuning, training_of
 
 #: Without normalisations a model learns safely at a share of the rate that it was fine-tuned at.
@@ -76,6 +77,10 @@ class Qat:
             "per_channel": chosen.per_channel,
             "reduce_range": chosen.reduce_range,
         }
+
+    def on_device(self, options: QatOptions, profile: DeviceProfile) -> tuple[str, ...]:
+        """See :class:`edgewright.recipe.Technique`."""
+        return integers(options.format_for(profile), profile)
 
     def apply(self, job: ModelJob, options: QatOptions) -> Changed:
         """See :class:`edgewright.compress.ModelTechnique`."""

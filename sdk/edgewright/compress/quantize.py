@@ -13,6 +13,7 @@ from edgewright.errors import CompressionError, ConfigError, UnsupportedError
 from edgewright.profile import DeviceProfile, Int8Format
 
 from . import FileJob
+from .on_device import integers
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -89,6 +90,10 @@ class Quantize:
             "per_channel": chosen.per_channel,
             "reduce_range": chosen.reduce_range,
         }
+
+    def on_device(self, options: QuantizeOptions, profile: DeviceProfile) -> tuple[str, ...]:
+        """See :class:`edgewright.recipe.Technique`."""
+        return integers(options.format_for(profile), profile)
 
     def apply(self, job: FileJob, options: QuantizeOptions) -> tuple[str, ...]:
         """See :class:`edgewright.compress.FileTechnique`."""

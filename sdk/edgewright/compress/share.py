@@ -20,6 +20,7 @@ from edgewright.errors import CompressionError
 from edgewright.profile import DeviceProfile
 
 from . import FileJob
+from .on_device import SMALLER_FILE
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -51,6 +52,10 @@ class Share:
     ) -> Mapping[str, object]:
         """Nothing: the file is the same for every device."""
         return {}
+
+    def on_device(self, options: ShareOptions, profile: DeviceProfile) -> tuple[str, ...]:
+        """See :class:`edgewright.recipe.Technique`."""
+        return SMALLER_FILE
 
     def apply(self, job: FileJob, options: ShareOptions) -> tuple[str, ...]:
         """See :class:`edgewright.compress.FileTechnique`."""

@@ -22,6 +22,7 @@ from edgewright.errors import CompressionError
 from edgewright.profile import DeviceProfile
 
 from . import Changed, ModelJob
+from .on_device import READY_FOR_INTEGERS
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +62,10 @@ class Smooth:
     ) -> Mapping[str, object]:
         """Nothing: the module is the same for every device."""
         return {}
+
+    def on_device(self, options: SmoothOptions, profile: DeviceProfile) -> tuple[str, ...]:
+        """See :class:`edgewright.recipe.Technique`."""
+        return READY_FOR_INTEGERS
 
     def apply(self, job: ModelJob, options: SmoothOptions) -> Changed:
         """See :class:`edgewright.compress.ModelTechnique`."""

@@ -23,6 +23,7 @@ from edgewright.profile import DeviceProfile
 
 from . import Changed, ModelJob
 from .importance import Importance
+from .on_device import SMALLER_FILE
 from .tuning import SEED, Tuning, can_tune, tune
 
 if TYPE_CHECKING:
@@ -74,6 +75,10 @@ class Sparsify:
     ) -> Mapping[str, object]:
         """Nothing: the module is the same for every device."""
         return {}
+
+    def on_device(self, options: SparsifyOptions, profile: DeviceProfile) -> tuple[str, ...]:
+        """See :class:`edgewright.recipe.Technique`."""
+        return SMALLER_FILE
 
     def apply(self, job: ModelJob, options: SparsifyOptions) -> Changed:
         """See :class:`edgewright.compress.ModelTechnique`."""

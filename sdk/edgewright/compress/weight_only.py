@@ -22,6 +22,7 @@ from edgewright.profile import DeviceProfile
 from edgewright.workload import Array
 
 from . import FileJob
+from .on_device import SMALLER_FILE
 
 #: Shares of the largest weight that the largest code may stand for: a little clipping helps few bits.
 _CLIPS = np.linspace(1.0, 0.6, 17)
@@ -52,6 +53,10 @@ class WeightOnly:
     ) -> Mapping[str, object]:
         """Nothing: the file is the same for every device."""
         return {}
+
+    def on_device(self, options: WeightOnlyOptions, profile: DeviceProfile) -> tuple[str, ...]:
+        """See :class:`edgewright.recipe.Technique`."""
+        return SMALLER_FILE
 
     def apply(self, job: FileJob, options: WeightOnlyOptions) -> tuple[str, ...]:
         """See :class:`edgewright.compress.FileTechnique`."""
