@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from tests.devices.postgres import Postgres
 
 #: Busy waiting of torch's threads starves whatever else runs on a small machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -22,3 +25,22 @@ def _patience_s(item: pytest.Item) -> float:
     """The time a test was given for itself; 0 for the others, whose order stays as it is."""
     mark = item.get_closest_marker("timeout")
     return float(mark.args[0]) if mark is not None else 0.0
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The session's PostgreSQL server."""
+    server = Postgres()
+    try:
+        yield server.start()
+    finally:
+        server.remove()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a new store can be made, on either database."""
+    if request.param == "sqlite":
+        return str(tmp_path / "store.sqlite")
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.database()

@@ -26,6 +26,7 @@ RANKS = {
     "tune": 60,
     "nightly": 55,
     "farm": 50,
+    "site": 48,
     "history": 44,
     "build": 46,
     "builder": 45,
@@ -272,6 +273,8 @@ def test_help_imports_nothing_heavy() -> None:
         "regressions",
         "report",
         "run",
+        "serve",
+        "site",
         "store",
         "transfer",
         "tune",
@@ -283,7 +286,7 @@ def test_a_command_s_help_imports_nothing_heavy(command: str) -> None:
     assert imported_by(code) & set(HEAVY) == set()
 
 
-@pytest.mark.parametrize("package", ["store", "report", "history"])
+@pytest.mark.parametrize("package", ["store", "report", "history", "site"])
 def test_reading_results_needs_neither_torch_nor_a_way_to_devices(package: str) -> None:
     assert imported_by(f"import edgewright.{package}") & {"torch", "paramiko", "onnx", "onnxruntime"} == set()
 

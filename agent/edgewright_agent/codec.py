@@ -16,6 +16,7 @@ import types
 import typing
 import zlib
 from array import array
+from functools import lru_cache
 from typing import Any, Dict, List, Tuple, Type, TypeVar, Union
 
 MAX_TEXT = 1 << 20
@@ -170,10 +171,16 @@ def _mapping(kind: Any, data: Any, where: str) -> Dict[str, Any]:
     return {str(key): _value(kind, item, f"{where}.{key}") for key, item in data.items()}
 
 
+@lru_cache(maxsize=None)
+def _hints(cls: Any) -> Dict[str, Any]:
+    """The types of a dataclass's fields; finding them takes longer than most values do."""
+    return typing.get_type_hints(cls)
+
+
 def _dataclass(cls: Any, data: Any, where: str) -> Any:
     if not isinstance(data, dict):
         raise WireError(f"{where}: expected an object")
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     fields = dataclasses.fields(cls)
     unknown = sorted(set(data) - {field.name for field in fields})
     if unknown:

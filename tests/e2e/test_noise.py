@@ -11,7 +11,6 @@ import pytest
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks/noise.py"
 
 
-
 @pytest.mark.long
 def test_it_prints_its_figures(own_home: Path) -> None:
     words = ["--pairs", "1", "--trials", "0", "--sizes", "tiny", "--budget", "4"]

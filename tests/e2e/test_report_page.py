@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Route
+from tests.browsers import Opened, chromium, watched
 from tests.fakes import HOSTILE, environment, latencies, launch, measured, plan_run, row, stored
 
 from edgewright.artifact import Quality
@@ -19,17 +18,12 @@ from edgewright.report import report_document, write
 from edgewright.row import Cell, Failed, Row, Skipped
 from edgewright.store import StoredRun
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 #: What a chart of each kind draws for its rows.
 MARKS = {
     "quality": ".scatterlayer .points path",
     "memory": ".barlayer .point path",
     "latency": ".scatterlayer .js-fill",
 }
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 
 
 def hostile_row(recipe: str, p50_ms: float) -> Row:
@@ -61,26 +55,10 @@ def whole_run() -> StoredRun:
     return replace(stored(*plan.rows, *extra), run=replace(plan.run, name=HOSTILE, plan_text=HOSTILE))
 
 
-@dataclass
-class Opened:
-    """A page and everything it did that it should not have done."""
-
-    page: Page
-    requests: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    dialogs: list[str] = field(default_factory=list)
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        if os.environ.get("CI"):
-            pytest.fail("Chromium is not installed")
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +71,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=["light", "dark"])
 def opened(browser: Browser, file: Path, request: pytest.FixtureRequest) -> Iterator[Opened]:
     context = browser.new_context(color_scheme=request.param, viewport={"width": 1280, "height": 900})
-    found = Opened(context.new_page())
-    found.page.on(
-        "console", lambda m: found.errors.append(m.text) if m.type in ("error", "warning") else None
-    )
-    found.page.on("pageerror", lambda error: found.errors.append(str(error)))
-    found.page.on("dialog", lambda dialog: found.dialogs.append(dialog.message))
+    found = watched(context)
 
     def only_the_file(route: Route) -> None:
         found.requests.append(route.request.url)

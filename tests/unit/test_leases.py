@@ -16,8 +16,8 @@ from edgewright.store import leases as module
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(tmp_path / "store.sqlite") as opened:
+def store(location: str) -> Iterator[Store]:
+    with Store.open(location) as opened:
         yield opened
 
 
@@ -108,18 +108,18 @@ with Store.open(sys.argv[1]) as store:
 """
 
 
-def other_process(path: Path) -> subprocess.Popen[str]:
-    words = [sys.executable, "-c", _TAKER, str(path)]
+def other_process(location: str) -> subprocess.Popen[str]:
+    words = [sys.executable, "-c", _TAKER, location]
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline() in ("taken\n", "waiting\n")
     return process
 
 
-def test_another_process_holds_and_lets_go(tmp_path: Path) -> None:
-    with Store.open(tmp_path / "store.sqlite") as store:
+def test_another_process_holds_and_lets_go(location: str) -> None:
+    with Store.open(location) as store:
         mine = Leases(store, "mine")
-        with other_process(tmp_path / "store.sqlite") as process:
+        with other_process(location) as process:
             holder = mine.take("pi")
             assert holder is not None and holder.run_id == "other" and holder.holds
             assert f"process {process.pid}" in holder.owner
@@ -127,12 +127,12 @@ def test_another_process_holds_and_lets_go(tmp_path: Path) -> None:
         assert mine.take("pi") is None
 
 
-def test_a_process_that_is_killed_blocks_nobody(tmp_path: Path) -> None:
+def test_a_process_that_is_killed_blocks_nobody(location: str) -> None:
     """Neither with what it held nor with its place in a line."""
-    with Store.open(tmp_path / "store.sqlite") as store:
+    with Store.open(location) as store:
         mine, third = Leases(store, "mine"), Leases(store, "third")
         assert mine.take("nano") is None
-        with other_process(tmp_path / "store.sqlite") as process:
+        with other_process(location) as process:
             assert mine.take("pi") is not None and mine.is_wanted("nano")
             process.send_signal(signal.SIGKILL)
             process.wait(30)

@@ -23,7 +23,7 @@ from edgewright.farm.job import Settings
 from edgewright.farm.session import Run, Station
 from edgewright.farm.subject import BareSubject
 from edgewright.nightly.hands import Hand
-from edgewright.nightly.local import LocalExecutor
+from edgewright.nightly.local import LetGo, LocalExecutor
 from edgewright.nightly.orders import BuildOrder, GroupOrder
 from edgewright.row import Cell, Failed, Row
 
@@ -223,3 +223,26 @@ def test_the_table_of_a_terminal() -> None:
     text = " ".join(captured.get().split())
     assert "1/2" in text and "measuring net as-is onnxruntime, launch 1 of 5 · measuring" in text
     assert "quarantined cannot be reached" in text and "end unknown, cells that were never timed: 2" in text
+
+
+def test_a_device_that_is_let_go_of_is_opened_anew_and_its_job_left_alone(
+    desks: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def called_off(*_: Any, **__: Any) -> None:
+        raise AssertionError("its job is to go on")
+
+    monkeypatch.setattr(Device, "open", called_off)
+    blocked = Desk(None)  # type: ignore[arg-type]
+    blocked.blocks = True
+    desks.append(blocked)
+    done = executor()
+    lost = done.measure(order("a"))
+    assert blocked.began.wait(LIMIT_S)
+    done.let_go("pi")
+    blocked.release.set()
+    with pytest.raises(LetGo):
+        lost.result(LIMIT_S)
+    report = done.measure(order("a")).result(LIMIT_S)
+    assert [one.key for one in report.ended] == ["a"] and len(Desk.made) == 2
+    assert blocked.is_closed and not blocked.is_tidy
+    done.close()

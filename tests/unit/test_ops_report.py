@@ -240,7 +240,7 @@ def test_what_a_device_says_is_harmless_in_every_form(tmp_path: Path) -> None:
     found = document(profiled("float", FLOAT), profiled("hostile", hostile, notes=(HOSTILE,)))
     page = render_html(found)
     assert "<script" not in page and "<img" not in page and "\x1b" not in page
-    assert "default-src 'none'" in page
+    assert "default-src &#39;none&#39;" in page
     write_json(found, tmp_path / "p.json")
     write_html(found, tmp_path / "p.html")
     assert OpsDocument.model_validate_json((tmp_path / "p.json").read_text()) == found

@@ -7,6 +7,7 @@ import multiprocessing
 import shutil
 import socket
 import sqlite3
+import sys
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -278,9 +279,10 @@ def test_a_run_whose_process_died_is_taken_over_once(path: Path) -> None:
         {"finished_at": "2026-01-01T00:00:00+00:00"},
         {"started_at": "2026-01-01T00:00:00+00:00"},
         {"process": json.dumps({"host": "elsewhere", "pid": 1 << 22, "started": 1.0})},
+        {"process": json.dumps({"host": socket.gethostname(), "machine": "x", "pid": 1 << 22, "started": 1})},
         {"process": this_process()},
     ],
-    ids=["finished", "of another day", "of another host", "at work"],
+    ids=["finished", "of another day", "of another host", "of another host of that name", "at work"],
 )
 def test_a_run_is_not_taken_over_when_it_is(path: Path, changes: dict[str, object]) -> None:
     _abandoned(path, **changes)
@@ -346,16 +348,27 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         Store.open(tmp_path)
 
 
-@pytest.mark.parametrize("url", ["postgres+nonsense://u:secret@host/db", "://", "nonsense://x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres+nonsense://u:secret@host/db",
+        "oracle+oracledb://u:secret@host/db",
+        "postgresql://u:a@secret@host/db",
+        "postgresql://u:secret@host:port/db",
+        "://",
+        "nonsense://x",
+    ],
+)
 def test_a_wrong_url_is_a_configuration_error_without_the_password(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Store.open(url)
     assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_missing_driver_names_the_package() -> None:
-    with pytest.raises(ConfigError, match=r"no database driver \(pip install oracledb\)"):
-        Store.open("oracle+oracledb://u:secret@host/db")
+def test_a_missing_driver_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigError, match=r"no database driver.*\(pip install 'edgewright\[postgres\]'\)"):
+        Store.open("postgresql://u:secret@host/db")
 
 
 def test_the_default_location_follows_the_environment(tmp_path: Path) -> None:

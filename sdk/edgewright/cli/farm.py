@@ -11,6 +11,7 @@ import click
 from edgewright.errors import ConfigError
 
 from .farm_run import run
+from .farm_site import scheduler, worker
 from .options import farm_option, store_option
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def farm() -> None:
     """Measure on many devices at once, and see how they are."""
 
 
-farm.add_command(run)
+for _command in (run, scheduler, worker):
+    farm.add_command(_command)
 
 
 @farm.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 
 from edgewright.errors import ConfigError
 
+from .farm_site import tls_of, tls_options
 from .options import (
     conditions_options,
     drop_option,
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from edgewright.nightly import NightWork
     from edgewright.nightly.results import NightResult
     from edgewright.store import Store
+
+    from .farm_engine import Engine
 
 _GITHUB = "GITHUB_STEP_SUMMARY"
 _LAST_GOOD = "last-good"
@@ -74,6 +78,12 @@ _LAST_GOOD = "last-good"
     metavar="MINUTES",
     help="How long to wait at least for a device that is set aside.",
 )
+@click.option(
+    "--dask",
+    metavar="tls://HOST:PORT",
+    help="Have workers build and measure, which are with the scheduler there (edgewright farm worker).",
+)
+@tls_options
 @drop_option
 @fresh_option
 @wait_option
@@ -92,6 +102,7 @@ def run(
     retries: int,
     quarantine_after: int,
     return_min: float,
+    dask: str | None,
     farm: Path | None,
     store: str | None,
     **options: Any,
@@ -104,6 +115,7 @@ def run(
     from edgewright.nightly import NightWork, Policy
     from edgewright.store import Store
 
+    from .farm_engine import engine_of
     from .launch import Output, begin
     from .outcome import ROW_FAILED, exit_code
     from .planned import planned
@@ -118,7 +130,9 @@ def run(
             f"--github: {_GITHUB} is not set", mend="outside of GitHub, --markdown-summary FILE"
         )
     share = parse_share(threshold, "--threshold")
+    tls = tls_of(*(options.pop(name) for name in ("tls_ca", "tls_cert", "tls_key")))
     found = planned(plan_file, farm, options)
+    engine = engine_of(dask, tls, found)
     policy = Policy(attempts=retries + 1, quarantine_after=quarantine_after, return_s=60 * return_min)
     with Store.open(store) as opened:
         if baseline and baseline != _LAST_GOOD:
@@ -127,7 +141,7 @@ def run(
             opened, found.settings, name=found.plan.name, plan_text=found.text, fresh=fresh, resume=resume
         )
         job = NightWork(found.work, found.settings, begun, policy, found.plan.priority)
-        seconds = _measured(job, opened)
+        seconds = _measured(job, opened, engine)
         opened.finish_run(begun.run_id)
         result = _result(job, opened, found.plan.name, seconds, (baseline, share))
     _write(result, chosen, github=github)
@@ -135,20 +149,18 @@ def run(
     return code or (ROW_FAILED if result.count("slower") or result.gone else 0)
 
 
-def _measured(job: NightWork, store: Store) -> Mapping[str, float]:
+def _measured(job: NightWork, store: Store, engine: Engine) -> Mapping[str, float]:
     """Run the night; how long each cell took."""
     from edgewright.nightly import Night
     from edgewright.nightly.inbox import Inbox
-    from edgewright.nightly.local import LocalExecutor
 
     from .farm_view import FarmView
 
     inbox = Inbox()
     groups = {target.name: job.work.groups(target, "") for target in job.work.targets}
     cells = {name: sum(map(len, found)) for name, found in groups.items()}
-    with FarmView(cells) as view:
-        executor = LocalExecutor(job.work.targets, job.settings, job.run, view.tell)
-        night = Night(job, store, executor, view, inbox)
+    with FarmView(cells) as view, engine(job, view) as (executor, builders):
+        night = Night(replace(job, builders=builders), store, executor, view, inbox)
         for row in night.ledger.rows.values():
             view.found(row)
         night.run()

@@ -48,6 +48,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "sensitivity",
         "Find the layers that compression harms most.",
     ),
+    "serve": ("edgewright.cli.site", "serve", "Show the results live in a browser."),
+    "site": ("edgewright.cli.site", "site", "Write the results as a site that opens from a disk."),
     "store": ("edgewright.cli.store", "store", "Check, prune, export and import results."),
     "techniques": ("edgewright.cli.techniques", "techniques", "List and show compression techniques."),
     "transfer": (

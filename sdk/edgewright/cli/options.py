@@ -40,7 +40,7 @@ def farm_option(function: F) -> F:
 def store_option(function: F) -> F:
     """``--store FILE|URL``."""
     return click.option(
-        "--store", help="Results database: a file or an SQLAlchemy URL; otherwise $EDGEWRIGHT_STORE."
+        "--store", help="Results: a file, or postgresql://USER@HOST/DATABASE; otherwise $EDGEWRIGHT_STORE."
     )(function)
 
 

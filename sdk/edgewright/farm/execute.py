@@ -175,14 +175,17 @@ def row_unmeasured(cell: Cell, outcome: Failed | Skipped, settings: Settings) ->
     return Row(cell, outcome, settings.effort.name, _now(), scenario=settings.driving.kind)
 
 
-def build_ahead(task: Task, profile: DeviceProfile) -> None:
+def build_ahead(task: Task, profile: DeviceProfile) -> tuple[Artifact, tuple[str, ...]]:
     """Build the file of a cell before its device is asked for anything; :func:`prepare` finds it then.
+
+    Returns:
+        It, and notes for the row.
 
     Raises:
         EdgewrightError: what keeps it from being built, on every device of that profile.
     """
     possible = _possible(task.cell.runtime, task.subject, profile)
-    task.subject.artifact(task.recipe, profile, format_of(possible[0]))
+    return task.subject.artifact(task.recipe, profile, format_of(possible[0]))
 
 
 def outcome_of(error: EdgewrightError) -> Failed | Skipped:

@@ -10,6 +10,7 @@
     workdir = ".cache/edgewright"
     store_limit = "2GB"                   # for models and data on the device; the oldest in use go first
     tags = ["lab", "arm"]
+    site = "berlin"                       # whose workers reach it, see docs/site-wide.md
     power_cycle = "uhubctl -l 1-1 -a cycle"  # run on this host, see .power
 
 ``[signing] key = "keys/models"`` names the private key that vouches for the models, see docs/signing.md.
@@ -63,6 +64,7 @@ class Target:
         meter: a power meter outside the device.
         store_limit_bytes: what models and data may take there; 0 leaves it to the device.
         power_cycle: words of a command of this host that takes its power away and gives it back.
+        site: whose workers reach it, where measuring is shared among hosts; empty for none's.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Target:
     meter: MeterConfig | None = None
     store_limit_bytes: int = 0
     power_cycle: tuple[str, ...] = ()
+    site: str = ""
 
     @property
     def address(self) -> str:
@@ -131,6 +134,7 @@ class _Device:
     tags: tuple[Annotated[str, Field(pattern=f"^{_NAME.pattern}$")], ...] = ()
     meter: MeterTable | None = None
     power_cycle: str | tuple[str, ...] | None = None
+    site: Annotated[str, Field(pattern=f"^{_NAME.pattern}$")] | None = None
 
 
 @schema(frozen=True, config=STRICT)
@@ -219,7 +223,8 @@ class _Entry:
         target = Target(self.name, self.profile(known), link, python, workdir, self.device.tags)
         cycle = power_command(self.device.power_cycle, self.wrong)
         limit = store_limit_bytes(self.device.store_limit, self.wrong)
-        return replace(target, meter=self._meter(), store_limit_bytes=limit, power_cycle=cycle)
+        target = replace(target, power_cycle=cycle, site=self.device.site or "")
+        return replace(target, meter=self._meter(), store_limit_bytes=limit)
 
     def _link(self, address: str) -> SshAddress | AdbAddress:
         def wrong(message: str, mend: str) -> ConfigError:
@@ -237,6 +242,8 @@ class _Entry:
     def local(self, profile: str) -> Target:
         if self.device.power_cycle is not None:
             raise self.wrong("power_cycle", f"{LOCAL!r} is the machine that would run it", "leave it out")
+        if self.device.site is not None:
+            raise self.wrong("site", f"{LOCAL!r} is whichever machine runs this", "leave it out")
         for key in ("address", "port", "key", "known_hosts"):
             if getattr(self.device, key) is not None:
                 raise self.wrong(

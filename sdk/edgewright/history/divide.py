@@ -8,6 +8,8 @@ It assumes no distribution, so neither heavy tails nor two modes mislead it.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -47,44 +49,56 @@ def _cut(values: Floats, shortest: int, rng: np.random.Generator) -> int | None:
     count = len(values)
     if count < 2 * shortest:
         return None
-    distances = np.abs(values[:, None] - values[None, :])
-    weigh = _Weigh(count, shortest)
-    statistic = weigh.energy(distances)
+    weigh = _weigh(count, shortest)
+    statistic = weigh.energy(values)
     best = int(np.argmax(statistic))
     largest = 0.0
     for number in range(ORDERS):
         if number == _CLEAR and _THIRD * largest < statistic[best]:
             break
-        order = rng.permutation(count)
-        largest = max(largest, float(weigh.energy(distances[np.ix_(order, order)]).max()))
+        largest = max(largest, float(weigh.energy(values[rng.permutation(count)]).max()))
         if largest >= statistic[best]:
             return None
-    return int(weigh.cuts[best])
+    return weigh.cut(best)
 
 
 class _Weigh:
     """The scaled energy distance between the first values and those that follow, up to any place.
 
-    The second part need not reach to the end, so that a level that was left and came back is seen.
+    The second part need not reach to the end, so that a level that was left and came back is seen. With
+    ``S`` the sums of distances among the first c and the first e values, it is linear in ``S[c, e]``,
+    ``S[c, c]`` and ``S[e, e]``; what they are multiplied with depends on the places alone.
     """
 
     def __init__(self, count: int, shortest: int) -> None:
-        places = np.arange(shortest, count - shortest + 1)
-        ends = np.arange(2 * shortest, count + 1)
-        cuts, ends = (grid.ravel() for grid in np.meshgrid(places, ends, indexing="ij"))
+        self._shortest = shortest
+        cuts = np.arange(shortest, count - shortest + 1)[:, None]
+        ends = np.arange(2 * shortest, count + 1)[None, :]
         fits = ends - cuts >= shortest
-        self.cuts, self._ends = cuts[fits], ends[fits]
-        n, m = self.cuts.astype(np.float64), (self._ends - self.cuts).astype(np.float64)
-        self._scale = n * m / (n + m)
-        self._between, self._left, self._right = 2 / (n * m), 2 / (n * (n - 1)), 2 / (m * (m - 1))
+        n, m = cuts.astype(np.float64), np.where(fits, ends - cuts, 2).astype(np.float64)
+        scale, between, left, right = n * m / (n + m), 2 / (n * m), 2 / (n * (n - 1)), 2 / (m * (m - 1))
+        self._of_both = np.where(fits, scale * (between + right), 0.0)
+        self._of_cut = np.where(fits, -scale * (between + (left + right) / 2), 0.0)
+        self._of_end = np.where(fits, -scale * right / 2, 0.0)
+        self._misfits = np.where(fits, 0.0, -np.inf)
 
-    def energy(self, distances: Floats) -> Floats:
-        """One for each pair of a cut and an end."""
-        sums = np.pad(distances.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-        alone = sums.diagonal()  # twice the sum over the pairs among the first 0, 1, ... values
-        cuts, ends = self.cuts, self._ends
-        cross = sums[cuts, ends] - alone[cuts]
-        left, right = alone[cuts] / 2, (alone[ends] - alone[cuts]) / 2 - cross
-        return np.asarray(
-            self._scale * (self._between * cross - self._left * left - self._right * right), np.float64
-        )
+    def energy(self, values: Floats) -> Floats:
+        """One for each pair of a cut and an end, those of the first cut first."""
+        distances = np.abs(values[:, None] - values[None, :])
+        sums = np.cumsum(np.cumsum(distances, axis=0, out=distances), axis=1, out=distances)
+        alone, least = sums.diagonal(), self._shortest  # twice the sum over the pairs among the first values
+        cuts, ends = slice(least - 1, len(values) - least), slice(2 * least - 1, None)
+        energy = self._of_both * sums[cuts, ends]
+        energy += self._of_cut * alone[cuts, None]
+        energy += self._of_end * alone[None, ends]
+        energy += self._misfits
+        return np.asarray(energy.ravel(), np.float64)
+
+    def cut(self, index: int) -> int:
+        """The cut that an index of :meth:`energy` belongs to."""
+        return self._shortest + index // self._of_both.shape[1]
+
+
+@lru_cache(maxsize=8)
+def _weigh(count: int, shortest: int) -> _Weigh:
+    return _Weigh(count, shortest)

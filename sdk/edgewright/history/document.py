@@ -144,7 +144,9 @@ UNITS = {"latency": "ns", "memory": "bytes", "energy": "mJ", "size": "bytes"}
 
 def history_document(found: Iterable[Judged], threshold: float) -> HistoryDocument:
     """Every series with its changes, by name."""
-    series = sorted((_history(one) for one in found), key=lambda one: tuple(vars(one.series).values())[1:])
+    series = sorted(
+        (series_document(one) for one in found), key=lambda one: tuple(vars(one.series).values())[1:]
+    )
     return HistoryDocument(
         schema="edgewright.history/1", generator=_GENERATOR, threshold=threshold, series=series
     )
@@ -165,17 +167,18 @@ def regressions_document(found: Findings, threshold: float) -> RegressionsDocume
         threshold=threshold,
         series_judged=found.judged,
         series_too_young=found.young,
-        regressions=[_worse(one) for one in found.regressions],
-        suspects=[Suspect(worse=_worse(one), again=AGAIN) for one in found.suspects],
-        missing=[_missing(one) for one in found.missing],
-        unknown=[_missing(one) for one in found.unknown],
+        regressions=[worse_document(one) for one in found.regressions],
+        suspects=[Suspect(worse=worse_document(one), again=AGAIN) for one in found.suspects],
+        missing=[missing_document(one) for one in found.missing],
+        unknown=[missing_document(one) for one in found.unknown],
     )
 
 
 _GENERATOR = f"edgewright {__version__}"
 
 
-def _history(one: Judged) -> SeriesHistory:
+def series_document(one: Judged) -> SeriesHistory:
+    """A series with its changes, as data."""
     changes = one.course.changes
     last = changes[-1].index if changes else 0
     return SeriesHistory(
@@ -205,7 +208,8 @@ def _change_of(one: Judged, change: Change) -> ChangePoint:
     )
 
 
-def _worse(one: Regression) -> Worse:
+def worse_document(one: Regression) -> Worse:
+    """A series that got worse, as data."""
     judged = one.judged
     return Worse(
         series=_series(one.series),
@@ -216,7 +220,8 @@ def _worse(one: Regression) -> Worse:
     )
 
 
-def _missing(one: Missing) -> MissingCell:
+def missing_document(one: Missing) -> MissingCell:
+    """A cell that is missing, as data."""
     return MissingCell(
         series=_series(one.series),
         state=one.kind,

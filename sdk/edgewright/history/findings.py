@@ -56,6 +56,11 @@ class Missing:
     reason: str
     last: Point
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether it was measured after all, but so that nothing can be said of it."""
+        return self.kind in _UNKNOWN
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -114,20 +119,20 @@ def find_regressions(
     for history in histories(store, series_ids=ids, until=run.started_at):
         for quantity in quantities:
             one = judge(history, quantity, threshold=threshold)
-            if len(one.points) > _FEWEST:
+            if has_level(one):
                 old += 1
             elif one.points:
                 young += 1
-            found += _worse(one, run, recent)
-    missing = list(_missing(store, run, present))
+            found += worse_in(one, run, recent)
+    missing = list(missing_in(store, run, present))
     return Findings(
         run=run,
         judged=old,
         young=young,
         regressions=tuple(one for one in found if one.change.is_certain),
         suspects=tuple(one for one in found if not one.change.is_certain),
-        missing=tuple(one for one in missing if one.kind not in _UNKNOWN),
-        unknown=tuple(one for one in missing if one.kind in _UNKNOWN),
+        missing=tuple(one for one in missing if not one.is_unknown),
+        unknown=tuple(one for one in missing if one.is_unknown),
     )
 
 
@@ -137,7 +142,12 @@ _NOT_VALID, _OTHERWISE = "not valid", "measured otherwise"
 _UNKNOWN = (_NOT_VALID, _OTHERWISE)
 
 
-def _worse(one: Judged, run: Run, recent: int) -> Iterator[Regression]:
+def has_level(one: Judged) -> bool:
+    """Whether a series has enough measurements for one of them to be held against the others."""
+    return len(one.points) > _FEWEST
+
+
+def worse_in(one: Judged, run: Run, recent: int = RECENT) -> Iterator[Regression]:
     """The regression at the end of a series, when its last measurement is of the run."""
     changes = one.course.changes
     if not changes or one.points[-1].run_id != run.run_id:
@@ -162,7 +172,7 @@ def differing(good: Point, bad: Point) -> tuple[Fact, ...]:
     return tuple(fact for fact in facts if fact.good != fact.bad)
 
 
-def _missing(store: Store, run: Run, present: Sequence[tuple[SeriesKey, Point]]) -> Iterator[Missing]:
+def missing_in(store: Store, run: Run, present: Sequence[tuple[SeriesKey, Point]]) -> Iterator[Missing]:
     """Cells of earlier runs without a valid row now, and series that a cell does not go on with."""
     earlier = points_of(store, [one.run_id for one in runs_before(store, run, LOOK_BACK)])
     valid = {series.cell: series for series, point in present if counts(point)}

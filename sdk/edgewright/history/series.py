@@ -12,7 +12,7 @@ from edgewright.report.figures import figures_of
 from edgewright.store import Store
 from edgewright.store.points import History, Point, derive_missing, histories
 
-from .changes import THRESHOLD, Change, Course, course
+from .changes import THRESHOLD, Change, Course, Floats, course
 
 #: quantity -> where a point has it. Of each of them less is better.
 QUANTITIES = {"latency": "p50_ns", "memory": "peak_bytes", "energy": "energy_mj", "size": "size_bytes"}
@@ -48,14 +48,22 @@ def counts(point: Point) -> bool:
     return point.outcome == "measured" and point.verdict == "valid"
 
 
-def judge(history: History, quantity: str = "latency", *, threshold: float = THRESHOLD) -> Judged:
-    """Find the changes of one quantity of a series."""
+def measurements(history: History, quantity: str) -> tuple[tuple[Point, ...], Floats, Floats]:
+    """The points of a series that count, their values, and what these do not know themselves.
+
+    The latter are standard errors of the medians' logarithms, where there are any.
+    """
     column = QUANTITIES[quantity]
-    points = [p for p in history.points if counts(p) and (getattr(p, column) or 0) > 0]
+    points = tuple(p for p in history.points if counts(p) and (getattr(p, column) or 0) > 0)
     values = np.asarray([getattr(point, column) for point in points], dtype=np.float64)
     within = [error for point in points if quantity == "latency" and (error := _error(point)) is not None]
-    found = course(values, np.asarray(within, dtype=np.float64), threshold=threshold)
-    return Judged(history, quantity, tuple(points), found)
+    return points, values, np.asarray(within, dtype=np.float64)
+
+
+def judge(history: History, quantity: str = "latency", *, threshold: float = THRESHOLD) -> Judged:
+    """Find the changes of one quantity of a series."""
+    points, values, within = measurements(history, quantity)
+    return Judged(history, quantity, points, course(values, within, threshold=threshold))
 
 
 def judged(

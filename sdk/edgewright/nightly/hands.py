@@ -21,7 +21,7 @@ class Hand:
     """
 
     def __init__(self, name: str) -> None:
-        self._orders: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def do(self, work: Callable[[], T]) -> Future[T]:
@@ -30,9 +30,13 @@ class Hand:
         self._orders.put((future, work))
         return future
 
+    def end(self) -> None:
+        """No more is to come: the thread ends with what it was asked for."""
+        self._orders.put(None)
+
     def _work(self) -> None:
-        while True:
-            future, work = self._orders.get()
+        while (order := self._orders.get()) is not None:
+            future, work = order
             with _Into(future):
                 future.set_result(work())
 

@@ -33,6 +33,10 @@ STOP_S = 20.0
 Tell = Callable[[str, Mapping[str, Any]], None]
 
 
+class LetGo(BaseException):
+    """Nobody waits for this device any more: its thread ends, its job goes on. No error, and no interrupt."""
+
+
 @dataclass
 class _Watcher:
     """Passes on what a device tells, until the farm is interrupted: then the next word ends its thread."""
@@ -40,6 +44,7 @@ class _Watcher:
     name: str
     tell: Tell
     is_stopped: threading.Event
+    is_left: threading.Event
 
     def expect(self, steps: int) -> None:
         """Nobody counts."""
@@ -50,8 +55,11 @@ class _Watcher:
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Whatever the device says."""
-        if self.is_stopped.is_set() and event.get("name") != "left":
-            raise KeyboardInterrupt
+        if event.get("name") != "left":
+            if self.is_stopped.is_set():
+                raise KeyboardInterrupt
+            if self.is_left.is_set():
+                raise LetGo
         self.tell(self.name, event)
 
     def done(self) -> None:
@@ -69,6 +77,7 @@ class _Post:
         self.hand = Hand(f"farm-{target.name}")
         self.station: Station | None = None
         self.doing: Future[Any] | None = None
+        self.is_left = threading.Event()
 
     @property
     def is_busy(self) -> bool:
@@ -184,6 +193,24 @@ class LocalExecutor:
         closed = [post.hand.do(partial(post.close, tidy=True)) for post in self._posts.values()]
         wait(closed, max(0.0, until - time.monotonic()))
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether anything goes on at a device."""
+        return any(post.is_busy for post in self._posts.values())
+
+    def close(self) -> None:
+        """Let go of the devices once what was asked for has ended; what they keep for the run stays there."""
+        for post in self._posts.values():
+            post.hand.do(post.close)
+            post.hand.end()
+        self._builder.end()
+
+    def let_go(self, name: str) -> None:
+        """Nobody waits any more for what goes on at a device: its thread ends, its job goes on."""
+        post = self._posts[name]
+        post.is_left.set()
+        post.hand.do(post.close)
+
     def _call_off(self, post: _Post) -> None:
         """By a connection of its own, since its thread waits on the other one."""
         try:
@@ -200,6 +227,7 @@ class LocalExecutor:
         if post.station is not None and not post.station.is_open:
             post.close()
         if post.station is None:
-            watcher = _Watcher(post.target.name, self._tell, self._is_stopped)
+            post.is_left = threading.Event()
+            watcher = _Watcher(post.target.name, self._tell, self._is_stopped, post.is_left)
             post.station = Station.open(post.target, self._settings, self._run, watcher)
         return post.station

@@ -54,7 +54,7 @@ class Night:
         self._leases = Leases(store, job.run.run_id, priority=job.priority)
         self.ledger = Ledger(store, job.run.run_id, job.settings)
         self._lanes = [self._lane(place) for place in range(len(job.work.targets))]
-        self._builds = Builds(self._lanes)
+        self._builds = Builds(self._lanes, job.builders)
         self._infirmary = Infirmary(self._boards, executor, job.policy, view, inbox)
         #: Rows to be written once no device has to wait for that.
         self._saves: deque[Message] = deque()
@@ -117,7 +117,7 @@ class Night:
             for lane in self._lanes:
                 lane.has_lease = lane.has_lease and lane.board in held
             self._renew_at = self._inbox.now() + self._leases.renew_s
-        if not any(lane.is_local for lane in self._busy()) and (order := self._builds.next()):
+        while not any(lane.is_local for lane in self._busy()) and (order := self._builds.next()):
             self._when_done(self._executor.build(order), partial(self._was_built, order))
         for lane in self._lanes:
             if lane.busy is None:

@@ -16,6 +16,7 @@ class NightWork:
 
     Attributes:
         priority: among the runs of all farms that want the same devices.
+        builders: how many files can be built at a time.
     """
 
     work: Work
@@ -23,3 +24,4 @@ class NightWork:
     run: Run
     policy: Policy = field(default_factory=Policy)
     priority: int = 0
+    builders: int = 1

@@ -7,18 +7,13 @@ says is escaped by the template, and by the charts where Plotly would read it.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
+from . import frame
 from .document import DeviceFacts, Headline, ReportDocument
 from .headline import TOLERANCE
 from .page import sustained_chart
@@ -67,33 +62,29 @@ def render_html(document: ReportDocument) -> str:
     ]
     figures = {chart.id: chart.figure for section in sections for chart in section.charts}
     plotly = get_plotlyjs().replace("\r\n", "\n") if figures else ""
-    script = _file("report.js")
-    environment = Environment(
-        loader=PackageLoader(_PAGE, ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("report.html.j2").render(
-        document=document,
-        sections=sections,
-        rows=shown,
-        unmeasured=[view for view in shown if view.row.outcome != "measured"],
-        counts={
-            name: sum(v.row.outcome == name for v in shown) for name in ("measured", "failed", "skipped")
-        },
-        policy=f"default-src 'none'; script-src {_hash(script)} {_hash(plotly)}; style-src 'unsafe-inline'; "
-        "img-src data: blob:; base-uri 'none'; form-action 'none'",
-        style=Markup(_file("report.css")),  # noqa: S704 - a file of this package
-        script=_script(script),
-        plotly=_script(plotly),
-        figures=_data(figures),
-        limits=_limits(),
-        milliseconds=milliseconds,
-        size=size,
-        moment=_moment,
+    script = frame.frame_script() + frame.asset(_PAGE, "report.js")
+    return (
+        frame.environment(_PAGE)
+        .get_template("report.html.j2")
+        .render(
+            generator=document.generator,
+            document=document,
+            sections=sections,
+            rows=shown,
+            unmeasured=[view for view in shown if view.row.outcome != "measured"],
+            counts={
+                name: sum(v.row.outcome == name for v in shown) for name in ("measured", "failed", "skipped")
+            },
+            policy=frame.policy(script, plotly, images=True),
+            style=frame.style((_PAGE, "report.css")),
+            script=frame.script(script),
+            plotly=frame.script(plotly),
+            figures=frame.data(figures),
+            limits=_limits(),
+            milliseconds=milliseconds,
+            size=size,
+            moment=frame.moment,
+        )
     )
 
 
@@ -176,11 +167,6 @@ def _latency_caption(shown: list[RowView]) -> str:
     )
 
 
-def _moment(iso: str) -> str:
-    """An ISO time in UTC as people write it; anything else as it is."""
-    return f"{iso[:10]} {iso[11:16]} UTC" if iso.endswith("+00:00") and iso[10:11] == "T" else iso
-
-
 def _limits() -> dict[str, Any]:
     return {
         "minimum": MINIMUM,
@@ -189,27 +175,3 @@ def _limits() -> dict[str, Any]:
         "perturbation": f"{PERTURBATION:.0%}",
         "frequency_drop": f"{FREQUENCY_DROP:.0%}",
     }
-
-
-def _file(name: str) -> str:
-    return (resources.files(_PAGE) / name).read_text(encoding="utf-8").replace("\r\n", "\n")
-
-
-def _hash(script: str) -> str:
-    digest = hashlib.sha256(script.encode("utf-8")).digest()
-    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
-
-
-def _script(text: str) -> Markup:
-    """Our own or Plotly's code, which must not end its element early."""
-    if "</script" in text.lower() or "<!--" in text:
-        raise ValueError("a script of the page would end its own element")
-    return Markup(text)  # noqa: S704 - checked above, and run only under its hash
-
-
-def _data(figures: dict[str, Figure]) -> Markup:
-    """JSON that means nothing to an HTML parser."""
-    text = json.dumps(figures, separators=(",", ":"), allow_nan=False)
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 - holds no character that HTML reads

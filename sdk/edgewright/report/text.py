@@ -24,6 +24,8 @@ _SPACES = re.compile(r"\s+")
 
 def clean(text: str, limit: int = MAX_CHARACTERS) -> str:
     """One line without control characters, terminal sequences, bidirectional overrides or lone surrogates."""
+    if len(text) <= limit and text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip()  # most texts have nothing of all this
     # A text is bounded before the work, not only after it.
     text = _INVISIBLE.sub("", _ESCAPES.sub("", text[: 4 * limit]))
     shown = (

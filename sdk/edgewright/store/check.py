@@ -21,7 +21,8 @@ from edgewright.row import Row
 from .figures import RULES, Derive, differing
 from .location import database_url, default_location, shown
 from .rowcodec import row_from_json
-from .schema import newest_revision, refuse_foreign
+from .schema import newest_revision, refuse_foreign, refuse_foreign_database
+from .server import server_engine
 from .tables import FiguresRecord, RowRecord, SeriesRecord
 
 #: So many of each kind of problem are named; the rest is counted.
@@ -68,7 +69,7 @@ def check(location: str | Path | None, derive: Derive) -> Checked:
     """Check everything in a store.
 
     Raises:
-        ConfigError: there is no such file, or the location is not one.
+        ConfigError: there is no such store, or the location is not one.
         StoreError: not a store at all, from a newer version, or the database cannot be reached.
     """
     url = database_url(default_location() if location is None else location)
@@ -91,12 +92,7 @@ def read_only(url: URL) -> Iterator[Engine]:
         path = Path(url.database).absolute().as_uri()
         engine = create_engine(f"sqlite:///{path}?mode=ro&uri=true")
     else:
-        try:
-            engine = create_engine(url)
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"store {shown(url)}: no database driver", mend=f"pip install {error.name}"
-            ) from None
+        engine = server_engine(url, writes=False)
     try:
         yield engine
     finally:
@@ -119,6 +115,8 @@ class _Check:
         revision, remark = "", ""
         try:
             with self._engine.connect() as connection:
+                if connection.dialect.name != "sqlite":
+                    refuse_foreign_database(connection)
                 remark = self._damage(connection)
                 revision = str(connection.scalar(text("SELECT version_num FROM alembic_version")))
                 counts["runs"] = int(connection.scalar(text("SELECT count(*) FROM runs")) or 0)

@@ -39,22 +39,19 @@ class Store:
 
     @classmethod
     def open(cls, location: str | Path | None = None) -> Store:
-        """Open, create or upgrade the store at a path or SQLAlchemy URL.
+        """Open, create or upgrade the store at a path or URL, see :func:`~.location.database_url`.
 
         Without a location: ``EDGEWRIGHT_STORE``, else the user's data directory.
 
         Raises:
             ConfigError: the URL is not one, or its database driver is not installed.
-            StoreError: damaged, not a store, or from a newer version; the file is left untouched.
+            StoreError: damaged, not a store, or from a newer version: it is left untouched; or a server that
+                cannot be reached, refuses, or is too old.
         """
         url = database_url(default_location() if location is None else location)
         prepare_file(url)
         try:
             engine = make_engine(url)
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"store {shown(url)}: no database driver", mend=f"pip install {error.name}"
-            ) from None
         except SQLAlchemyError as error:
             raise ConfigError(f"store {shown(url)}: {_brief(error)}") from None
         store = cls(engine)
@@ -148,7 +145,7 @@ class Store:
 
         Raises:
             ConfigError: there is no such run.
-            StoreError: the row could not be written.
+            StoreError: the row could not be written, or the cell has one.
         """
         body = row_to_json(row)
         with self._write() as session:

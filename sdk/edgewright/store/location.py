@@ -9,9 +9,13 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from edgewright.config import printable
 from edgewright.errors import ConfigError
 
 VARIABLE = "EDGEWRIGHT_STORE"
+_EXPECTED = "expected sqlite:///FILE or postgresql://USER@HOST/DATABASE"
+#: How a PostgreSQL database may be called; the last says by which driver it is reached.
+_POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg")
 
 
 def default_location(environ: Mapping[str, str] = os.environ) -> str:
@@ -25,22 +29,34 @@ def default_location(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def database_url(location: str | Path) -> URL:
-    """A path is a SQLite file; anything with ``://`` is a SQLAlchemy URL."""
+    """A path is a SQLite file; anything with ``://`` is a URL of SQLite or PostgreSQL.
+
+    Raises:
+        ConfigError: it is a URL of something else, or none; the message holds nothing secret.
+    """
     text = str(location)
     if "://" not in text:
         return URL.create("sqlite", database=str(Path(text).expanduser().absolute()))
+    scheme = printable(text.partition("://")[0])
     try:
-        return make_url(text)
-    except ArgumentError:
-        scheme = text.partition("://")[0]
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ConfigError(f"store {scheme}://...: not a database URL", mend=_EXPECTED) from None
+    if url.drivername in ("sqlite", "sqlite+pysqlite"):
+        return url
+    if url.drivername not in _POSTGRESQL:
+        raise ConfigError(f"store {scheme}://...: neither SQLite nor PostgreSQL", mend=_EXPECTED)
+    if "@" in (url.host or ""):
         raise ConfigError(
-            f"store {scheme}://...: not a database URL",
-            mend="expected sqlite:///FILE or postgresql+psycopg://...",
-        ) from None
+            f"store {scheme}://...: an '@' too many", mend="in a user's name or password, write it as %40"
+        )
+    return url.set(drivername=_POSTGRESQL[-1])
 
 
 def shown(url: URL) -> str:
-    """The file, or the URL without its password."""
+    """The file, or the URL without its passwords."""
     if url.get_backend_name() == "sqlite" and url.database:
         return url.database
-    return url.render_as_string(hide_password=True)
+    secret = {name: "hidden" for name in url.query if "password" in name.lower()}
+    name = url.get_backend_name()
+    return url.update_query_dict(secret).set(drivername=name).render_as_string(hide_password=True)

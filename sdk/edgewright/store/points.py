@@ -10,7 +10,7 @@ from operator import itemgetter
 from re import compile as pattern
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from edgewright.errors import StoreError
 
@@ -189,12 +189,26 @@ def runs_before(store: Store, run: Run, count: int) -> tuple[Run, ...]:
         return tuple(run_of(record) for record in found)
 
 
+def series_count(store: Store) -> int:
+    """How many series there are."""
+    with store._read() as session:
+        return session.scalar(select(func.count()).select_from(SeriesRecord)) or 0
+
+
 def points_of(store: Store, run_ids: Sequence[str]) -> list[tuple[SeriesKey, Point]]:
     """Every row of some runs as a point, with its series."""
     keys = _series(store, ())
     with store._read() as session:
         found = session.execute(_points([FiguresRecord.run_id.in_(run_ids)]))
         return [(keys[row[0]], Point(*row[1:])) for row in found]
+
+
+def run_points(store: Store, run_id: str) -> list[tuple[str, Point]]:
+    """Every row of a run as a point, by the id of its series, in the order of the rows."""
+    with store._read() as session:
+        found = session.execute(_points([FiguresRecord.run_id == run_id]))
+        points = [(row[0], Point(*row[1:])) for row in found]
+    return sorted(points, key=lambda pair: pair[1].position)
 
 
 def all_runs(store: Store) -> tuple[Run, ...]:

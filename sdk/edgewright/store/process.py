@@ -10,12 +10,14 @@ from pathlib import Path
 import psutil
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_MACHINE_ID = Path("/etc/machine-id")
 
 
 def this_process() -> str:
-    """This process, told apart from every other there was."""
+    """This process, told apart from every other there was, on whichever host shares the store."""
     pid = os.getpid()
-    return json.dumps({"host": socket.gethostname(), "pid": pid, "started": _started(pid)})
+    host = {"host": socket.gethostname(), "machine": _machine()}
+    return json.dumps({**host, "pid": pid, "started": _started(pid)})
 
 
 def may_live(text: str) -> bool:
@@ -25,7 +27,7 @@ def may_live(text: str) -> bool:
         host, pid, started = told["host"], int(told["pid"]), str(told["started"])
     except (ValueError, KeyError, TypeError):
         return False
-    if host != socket.gethostname():
+    if host != socket.gethostname() or told.get("machine", _machine()) != _machine():
         return True
     try:
         has_ended = psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
@@ -43,3 +45,11 @@ def _started(pid: int) -> str:
         return f"{_BOOT_ID.read_text(encoding='ascii').strip()} {after_name.split()[19]}"
     except OSError:
         return f"{psutil.Process(pid).create_time():.2f}"
+
+
+def _machine() -> str:
+    """What tells machines of one name apart; empty where the system has no such thing."""
+    try:
+        return _MACHINE_ID.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -20,6 +20,7 @@ from edgewright_agent.protocol import Device, RunResult, WireError, decode, enco
 ROW_FORMAT = 1
 
 _TEXTS = TypeAdapter(tuple[str, ...])
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 T = TypeVar("T")
 
@@ -75,6 +76,23 @@ def row_from_json(text: str) -> Row:
         raise ValueError(str(error)) from None
 
 
+def quality_from_json(text: str) -> Quality | None:
+    """The quality of a stored row, without looking at the rest of it.
+
+    Raises:
+        ValueError: when the text is not a row of this format.
+    """
+    try:
+        data = json.loads(text)
+        if not isinstance(data, dict) or data.get("format") != ROW_FORMAT:
+            raise ValueError(f"not a row of format {ROW_FORMAT}")
+        return None if data["quality"] is None else _host(Quality, data["quality"])
+    except KeyError as error:
+        raise ValueError(f"row lacks {error}") from None
+    except ValidationError as error:
+        raise ValueError(f"row.quality: {error.errors(include_url=False)[0]['msg']}") from None
+
+
 def _encode_outcome(outcome: Outcome) -> dict[str, Any]:
     match outcome:
         case Measured(launches, device):
@@ -104,4 +122,7 @@ def _decode_measured(fields: dict[str, Any]) -> Measured:
 
 
 def _host(kind: type[T], data: Any) -> T:
-    return TypeAdapter(kind).validate_python(data)
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)  # making one takes longer than its use
+    found: T = _ADAPTERS[kind].validate_python(data)
+    return found

@@ -6,6 +6,7 @@ A refused file is left as it was: it is looked at through a read-only connection
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence, Set
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -15,9 +16,10 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 
-from edgewright.errors import StoreError
+from edgewright.errors import ConfigError, StoreError
 
 from .location import shown
+from .server import check_server, server_engine
 
 BUSY_TIMEOUT_S = 30
 #: Smaller files are read whole in search of damage when they are opened, which takes some 0.1 s.
@@ -27,9 +29,13 @@ _MIGRATIONS = "edgewright.store:migrations"
 
 
 def make_engine(url: URL) -> Engine:
-    """An engine whose transactions are the database's own, DDL included."""
+    """An engine whose transactions are the database's own, DDL included.
+
+    Raises:
+        ConfigError: the database's driver is not installed.
+    """
     if url.get_backend_name() != "sqlite":
-        return create_engine(url)
+        return server_engine(url)
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
 
     @event.listens_for(engine, "connect")
@@ -101,14 +107,34 @@ def migrate(engine: Engine) -> None:
     config = alembic_config()
     known = {revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()}
     with engine.connect().execution_options(edgewright_writes=True) as connection, connection.begin():
+        if engine.dialect.name != "sqlite":
+            check_server(connection)
         tables = set(inspect(connection).get_table_names())
-        if "alembic_version" in tables:
-            revisions = connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
-            _check(shown(engine.url), tables, list(revisions), known)
-        else:
-            _check(shown(engine.url), tables, [], known)
+        _check(shown(engine.url), tables, _revisions(connection, tables), known)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def refuse_foreign_database(connection: Connection) -> None:
+    """Refuse a server's database that holds no store of this version or an older one.
+
+    Raises:
+        ConfigError: it holds nothing.
+        StoreError: something else, or a newer store; or the server is too old.
+    """
+    check_server(connection)
+    where, tables = shown(connection.engine.url), set(inspect(connection).get_table_names())
+    known = {revision.revision for revision in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
+    _check(where, tables, _revisions(connection, tables), known)
+    if not tables:
+        raise ConfigError(f"{where}: no such store: the database is empty")
+
+
+def _revisions(connection: Connection, tables: Set[str]) -> list[str]:
+    if "alembic_version" not in tables:
+        return []
+    found = connection.execute(text("SELECT version_num FROM alembic_version"))
+    return [str(revision) for revision in found.scalars()]
 
 
 def alembic_config() -> Config:
@@ -118,7 +144,7 @@ def alembic_config() -> Config:
     return config
 
 
-def _check(where: str, tables: set[str], revisions: list[str], known: set[str]) -> None:
+def _check(where: str, tables: Set[str], revisions: Sequence[str], known: Set[str]) -> None:
     others = sorted(tables - {"alembic_version"})
     if others and not revisions:
         raise StoreError(f"{where}: not an Edgewright store: it holds other tables ({', '.join(others[:3])})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, false
+from sqlalchemy import BigInteger, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAMING = {
@@ -19,6 +19,10 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
 
 
+#: A moment in ISO 8601, in an order that no language has a say in.
+MOMENT = String(40).with_variant(String(40, collation="C"), "postgresql")
+
+
 class RunRecord(Base):
     """A run. ``number`` counts up, so the latest run is known whatever the clock did."""
 
@@ -29,8 +33,8 @@ class RunRecord(Base):
     name: Mapped[str] = mapped_column(Text)
     preset: Mapped[str] = mapped_column(Text)
     plan_text: Mapped[str] = mapped_column(Text)
-    started_at: Mapped[str] = mapped_column(String(40))
-    finished_at: Mapped[str | None] = mapped_column(String(40))
+    started_at: Mapped[str] = mapped_column(MOMENT)
+    finished_at: Mapped[str | None] = mapped_column(MOMENT)
     version: Mapped[str] = mapped_column(String(40))
     request: Mapped[str] = mapped_column(String(64), server_default="")
     process: Mapped[str] = mapped_column(Text, server_default="")
@@ -39,12 +43,23 @@ class RunRecord(Base):
 
 
 class RowRecord(Base):
-    """A row: what identifies it as columns, everything else, raw samples included, as JSON in ``body``."""
+    """A row: what identifies it as columns, everything else, raw samples included, as JSON in ``body``.
+
+    ``key`` is that of its cell in the run, which has one row; empty where nobody gave one.
+    """
 
     __tablename__ = "rows"
     __table_args__ = (
         UniqueConstraint("run_id", "position"),
         Index(None, "workload", "recipe", "device", "runtime"),
+        Index(
+            None,
+            "run_id",
+            "key",
+            unique=True,
+            sqlite_where=text("key <> ''"),
+            postgresql_where=text("key <> ''"),
+        ),
     )
 
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)

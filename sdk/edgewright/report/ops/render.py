@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -16,6 +15,7 @@ from .answer import signed
 if TYPE_CHECKING:
     from rich.table import Table
 
+_PACKAGE = "edgewright.report.ops"
 #: Nodes that a terminal lists of each model, and pairs of each comparison; the page and the JSON have all.
 SHOWN = 15
 
@@ -40,25 +40,21 @@ def write_html(document: doc.OpsDocument, path: Path) -> None:
 
 def render_html(document: doc.OpsDocument) -> str:
     """One self-contained page without a script; what a device said is escaped by the template."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
+    from edgewright.report import frame
 
-    environment = Environment(
-        loader=PackageLoader(__package__ or "", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    style = (resources.files("edgewright.report.page") / "report.css").read_text(encoding="utf-8")
     widest = max((node.share or 0.0 for side in document.sides for node in side.nodes), default=0.0)
-    return environment.get_template("ops.html.j2").render(
-        document=document,
-        style=Markup(style),  # noqa: S704 - a file of this package
-        duration=duration,
-        signed=signed,
-        widest=widest or 1.0,
+    return (
+        frame.environment(_PACKAGE)
+        .get_template("ops.html.j2")
+        .render(
+            generator=document.generator,
+            document=document,
+            policy=frame.policy(),
+            style=frame.style(("edgewright.report.page", "report.css"), (_PACKAGE, "ops.css")),
+            duration=duration,
+            signed=signed,
+            widest=widest or 1.0,
+        )
     )
 
 

@@ -28,33 +28,10 @@
   };
   if (Object.keys(figures).length) draw();
 
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  dark.addEventListener("change", draw);
-  document.getElementById("theme").addEventListener("click", () => {
-    const now = root.dataset.theme || (dark.matches ? "dark" : "light");
-    root.dataset.theme = now === "dark" ? "light" : "dark";
-    draw();
-  });
+  document.addEventListener("look", draw);
 
   const table = document.getElementById("rows");
   const bodies = () => [...table.tBodies];
-  const key = (body, column, kind) => {
-    const cell = body.rows[0].cells[column];
-    if (kind === "text") return cell.innerText.trim().toLowerCase();
-    return cell.dataset.sort === "" ? null : Number(cell.dataset.sort);
-  };
-  const order = (a, b) => (typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b);
-  for (const button of table.querySelectorAll("thead button"))
-    button.addEventListener("click", () => {
-      const head = button.closest("th");
-      const rising = head.getAttribute("aria-sort") !== "ascending";
-      for (const other of table.querySelectorAll("thead th[aria-sort]")) other.setAttribute("aria-sort", "none");
-      head.setAttribute("aria-sort", rising ? "ascending" : "descending");
-      const keyed = bodies().map((body) => [key(body, head.cellIndex, button.dataset.kind), body]);
-      // Rows without the figure stay last in either direction.
-      keyed.sort(([a], [b]) => (a === null) - (b === null) || (a === null ? 0 : rising ? order(a, b) : order(b, a)));
-      table.append(...keyed.map(([, body]) => body));
-    });
 
   for (const button of table.querySelectorAll(".open"))
     button.addEventListener("click", () => {
@@ -74,32 +51,4 @@
     }
     found.textContent = words.length ? `${shown} of ${bodies().length} rows` : "";
   });
-
-  const tip = document.getElementById("tip");
-  let told = null;
-  const place = () => {
-    if (!told) return;
-    const at = told.getBoundingClientRect();
-    const above = at.top > tip.offsetHeight + 12;
-    tip.style.top = `${above ? at.top - tip.offsetHeight - 8 : at.bottom + 8}px`;
-    tip.style.left = `${Math.max(8, Math.min(at.left, innerWidth - tip.offsetWidth - 8))}px`;
-  };
-  const show = (event) => {
-    const target = event.target.closest?.("[data-why]");
-    if (!target || !target.dataset.why) return;
-    told = target;
-    tip.textContent = target.dataset.why;
-    tip.hidden = false;
-    place();
-  };
-  const hide = () => {
-    told = null;
-    tip.hidden = true;
-  };
-  document.addEventListener("mouseover", show);
-  document.addEventListener("focusin", show);
-  document.addEventListener("mouseout", hide);
-  document.addEventListener("focusout", hide);
-  document.addEventListener("scroll", place, true);
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
 })();

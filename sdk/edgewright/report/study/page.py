@@ -6,58 +6,16 @@ and every text that is not ours is escaped by the template.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
+from edgewright.report import frame
+from edgewright.report.frame.scatter import FRAME, Plot, Spot, scatter
 from edgewright.report.units import DASH, millijoules, milliseconds, significant, size
 
 from .document import Attempt, DeviceAnswer, Figure, StudyDocument
 
 _PACKAGE = "edgewright.report.study"
-WIDTH, HEIGHT = 460, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 44
-_TICKS = 5
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A line of an axis: where it is drawn, and its label."""
-
-    at: float
-    label: str
-
-
-@dataclass(frozen=True)
-class Dot:
-    """A setting in a plot; ``low`` and ``high`` are the ends of its interval, along the horizontal axis."""
-
-    x: float
-    y: float
-    low: float
-    high: float
-    kind: str
-    told: str
-    position: int
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A scatter plot in pixels; ``line`` joins what nothing beats."""
-
-    title: str
-    x_title: str
-    y_title: str
-    dots: list[Dot]
-    line: str
-    x_ticks: list[Tick]
-    y_ticks: list[Tick]
 
 
 @dataclass(frozen=True)
@@ -82,31 +40,26 @@ class Section:
 
 def render_page(document: StudyDocument) -> str:
     """The whole page as text."""
-    script = _file("study.js")
-    environment = Environment(
-        loader=PackageLoader(_PACKAGE, ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    return environment.get_template("study.html.j2").render(
-        document=document,
-        sections=[_section(document, answer) for answer in document.devices],
-        regret_names=list(dict.fromkeys(regret.on for regret in document.regrets)),
-        regret_rows=_regret_rows(document),
-        policy=f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
-        "base-uri 'none'; form-action 'none'",
-        style=Markup(_file("study.css")),  # noqa: S704 - a file of this package
-        script=Markup(script),  # noqa: S704 - a file of this package, run only under its hash
-        frame=(_LEFT, _TOP, WIDTH - _RIGHT, HEIGHT - _BOTTOM, WIDTH, HEIGHT),
-        milliseconds=milliseconds,
-        millijoules=millijoules,
-        size=size,
-        dash=DASH,
-        told=_told,
+    script = frame.frame_script() + frame.asset(_PACKAGE, "study.js")
+    return (
+        frame.environment(_PACKAGE)
+        .get_template("study.html.j2")
+        .render(
+            generator=document.generator,
+            document=document,
+            sections=[_section(document, n, answer) for n, answer in enumerate(document.devices, start=1)],
+            regret_names=list(dict.fromkeys(regret.on for regret in document.regrets)),
+            regret_rows=_regret_rows(document),
+            policy=frame.policy(script),
+            style=frame.style((_PACKAGE, "study.css")),
+            script=frame.script(script),
+            frame=FRAME,
+            milliseconds=milliseconds,
+            millijoules=millijoules,
+            size=size,
+            dash=DASH,
+            told=_told,
+        )
     )
 
 
@@ -134,7 +87,7 @@ def _regret_rows(document: StudyDocument) -> list[tuple[str, dict[str, tuple[str
     return list(rows.items())
 
 
-def _section(document: StudyDocument, answer: DeviceAnswer) -> Section:
+def _section(document: StudyDocument, number: int, answer: DeviceAnswer) -> Section:
     attempts = [attempt for attempt in document.attempts if attempt.device == answer.device]
     by_position = {attempt.position: attempt for attempt in attempts}
     kinds: Sequence[tuple[str, str, Callable[[Attempt], Figure | None], Callable[[float], str]]] = (
@@ -144,7 +97,7 @@ def _section(document: StudyDocument, answer: DeviceAnswer) -> Section:
     )
     plots, absent = [], []
     for name, title, figure, words in kinds:
-        plot = _plot(answer, attempts, title, figure, words)
+        plot = _plot(answer, number, attempts, title, figure, words)
         if plot is None:
             absent.append(f"Quality against {name} is not drawn: no setting has both figures.")
         else:
@@ -170,6 +123,7 @@ def _size(attempt: Attempt) -> Figure | None:
 
 def _plot(
     answer: DeviceAnswer,
+    number: int,
     attempts: Sequence[Attempt],
     title: str,
     figure: Callable[[Attempt], Figure | None],
@@ -179,37 +133,22 @@ def _plot(
     drawn = [(one, found, one.score) for one in attempts if (found := figure(one)) and one.score]
     if not drawn:
         return None
-    x = _Axis([end for _, found, _ in drawn for end in (found.low, found.high)], _LEFT, WIDTH - _RIGHT)
-    y = _Axis([score.value for _, _, score in drawn], HEIGHT - _BOTTOM, _TOP)
-    dots = [
-        Dot(
-            x=x(found.value),
-            y=y(score.value),
-            low=x(found.low),
-            high=x(found.high),
+    metric = drawn[0][2].metric
+    spots = [
+        Spot(
+            cost=found.value,
+            low=found.low,
+            high=found.high,
+            worth=score.value,
+            loss=score.loss,
             kind=_kind(answer, one),
             told=f"{one.words}: {words(found.value)}, {score.metric} {score.value:.4g}, {one.state}",
-            position=one.position,
+            row=f"r{number}-{one.position}",
         )
         for one, found, score in drawn
     ]
-    best: list[tuple[float, float]] = []
-    for one, found, score in sorted(drawn, key=lambda entry: (entry[1].value, entry[2].loss)):
-        del one
-        if not best or score.loss < best[-1][1]:
-            best.append((found.value, score.loss))
-    values = {score.loss: score.value for _, _, score in drawn}
-    line = " ".join(f"{x(cost):.1f},{y(values[loss]):.1f}" for cost, loss in best)
-    metric = drawn[0][2].metric
-    return Plot(
-        f"{metric} against {title}",
-        title,
-        metric,
-        dots,
-        line,
-        [Tick(x(value), words(value)) for value in x.ticks],
-        [Tick(y(value), significant(value, 4)) for value in y.ticks],
-    )
+    titles = (f"{metric} against {title}", title, metric)
+    return scatter(spots, titles, words, lambda value: significant(value, 4))
 
 
 def _kind(answer: DeviceAnswer, attempt: Attempt) -> str:
@@ -218,26 +157,3 @@ def _kind(answer: DeviceAnswer, attempt: Attempt) -> str:
     if attempt.breaks:
         return "broken"
     return "front" if attempt.on_front else "other"
-
-
-class _Axis:
-    """A linear axis with a margin and round ticks."""
-
-    def __init__(self, values: Sequence[float], begin: float, end: float) -> None:
-        low, high = min(values), max(values)
-        span = high - low or abs(high) or 1.0
-        self._low, self._high = low - 0.06 * span, high + 0.06 * span
-        self._begin, self._end = begin, end
-        step = 10 ** math.floor(math.log10(span / _TICKS))
-        step *= next(times for times in (1, 2, 5, 10) if span / (step * times) <= _TICKS)
-        first = math.ceil(self._low / step)
-        last = math.floor(self._high / step)
-        self.ticks = [number * step for number in range(first, last + 1)]
-
-    def __call__(self, value: float) -> float:
-        share = (value - self._low) / (self._high - self._low)
-        return self._begin + share * (self._end - self._begin)
-
-
-def _file(name: str) -> str:
-    return (resources.files(_PACKAGE) / name).read_text(encoding="utf-8").replace("\r\n", "\n")

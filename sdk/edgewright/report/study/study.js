@@ -22,24 +22,6 @@
   for (const control of [words, state, device]) control.addEventListener("input", filter);
   filter();
 
-  const body = document.querySelector("#attempts tbody");
-  document.querySelectorAll("#attempts th button").forEach((button) => {
-    button.addEventListener("click", () => {
-      const head = button.closest("th");
-      const up = head.getAttribute("aria-sort") !== "ascending";
-      document.querySelectorAll("#attempts th").forEach((other) => other.removeAttribute("aria-sort"));
-      head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      const value = (row) => row.cells[head.cellIndex].dataset.sort ?? row.cells[head.cellIndex].textContent;
-      const number = (text) => (text === "" ? Infinity : Number(text));
-      rows.sort((a, b) => {
-        const [x, y] = [value(a), value(b)];
-        const order = Number.isNaN(number(x)) ? x.localeCompare(y) : number(x) - number(y);
-        return (Number.isNaN(order) ? 0 : order) * (up ? 1 : -1);
-      });
-      body.append(...rows);
-    });
-  });
-
   document.querySelectorAll(".dot").forEach((dot) => {
     const row = document.getElementById(dot.dataset.row);
     const mark = (on) => () => row.classList.toggle("marked", on);

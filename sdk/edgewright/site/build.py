@@ -1,0 +1,219 @@
+"""A site as a folder: written beside the old one, which it then takes the place of, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from edgewright import __version__
+from edgewright.errors import ConfigError
+from edgewright.history.series import Judged
+from edgewright.row import Measured
+from edgewright.store import Store
+from edgewright.store.bodies import find_row
+from edgewright.store.nights import Ended
+
+from .book import Book, series_text
+from .gather import gather
+from .names import run_slug
+from .pages import ASSETS, Notes, Renderer, asset
+from .samples import samples_csv
+from .snapshot import SeriesView
+
+#: What tells a folder of ours from any other: its name, and what it begins with.
+MARKER, _OURS = ".edgewright-site", "edgewright site"
+_BUILDING = ".building-"
+#: renameat2(2): names are relative to the current folder, and change places.
+_HERE, _RENAME_EXCHANGE = -100, 2
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was written."""
+
+    folder: Path
+    files: int
+    size_bytes: int
+    series: int
+    runs: int
+
+
+def build_site(store: Store, folder: Path, *, threshold: float, sampled: int) -> Built:
+    """Write the site of a store.
+
+    Args:
+        store: to read; figures that are missing are derived first.
+        folder: which is made, or replaced when it is a site already.
+        threshold: the relative difference that must be told.
+        sampled: of so many of the newest runs the raw samples are written, too.
+
+    Raises:
+        ConfigError: the folder is something else, or cannot be written.
+        StoreError: the store cannot be read, or a row of it is damaged.
+    """
+    folder = folder.expanduser().resolve()
+    refuse_other(folder)
+    try:
+        with _beside(folder) as building:
+            writer = _Writer(building)
+            series, runs = _write(store, writer, threshold, sampled)
+            writer.text(
+                MARKER, f"{_OURS}, {__version__}, {datetime.now(UTC).isoformat(timespec='seconds')}\n"
+            )
+            _swap(building, folder)
+    except OSError as error:
+        raise ConfigError(f"{folder}: the site cannot be written: {error.strerror}") from error
+    return Built(folder, writer.files, writer.size_bytes, series, runs)
+
+
+def refuse_other(folder: Path) -> None:
+    """Refuse to replace what is no site of ours.
+
+    Raises:
+        ConfigError: there is a file of that name, or a folder with something else in it.
+    """
+    try:
+        if not folder.exists():
+            return
+        if not folder.is_dir():
+            raise ConfigError(f"{folder}: not a folder")
+        marker = folder / MARKER
+        if marker.is_file() and not marker.is_symlink():
+            with marker.open("rb") as stream:
+                if stream.read(len(_OURS)) == _OURS.encode():
+                    return
+        if any(folder.iterdir()):
+            raise ConfigError(
+                f"{folder}: holds something that is no site of Edgewright's, and is left as it is",
+                mend="name a new folder",
+            )
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be read: {error.strerror}") from error
+
+
+class _Writer:
+    """Files below a folder, by paths that are made of our own names alone."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.files = 0
+        self.size_bytes = 0
+
+    def text(self, path: str, text: str) -> None:
+        """Write a file; each path is written once."""
+        found, content = self._root / path, text.encode("utf-8")
+        found.parent.mkdir(parents=True, exist_ok=True)
+        with found.open("xb") as stream:
+            stream.write(content)
+        self.files += 1
+        self.size_bytes += len(content)
+
+
+def _write(store: Store, writer: _Writer, threshold: float, sampled: int) -> tuple[int, int]:
+    renderer = Renderer(Notes(datetime.now(UTC).isoformat(timespec="seconds")))
+
+    def series(one: Judged, view: SeriesView) -> None:
+        writer.text(f"series/{view.slug}.html", series_text(renderer, one, view))
+
+    snapshot = gather(store, threshold, series)
+    book = Book(store, snapshot)
+    for name in ASSETS:
+        writer.text(name, asset(name))
+    for name, text in book.fixed().items():
+        writer.text(name, text)
+    for workload in book.workloads:
+        writer.text(f"matrix/{workload.slug}.html", book.workload(workload))
+    for device in snapshot.devices:
+        writer.text(f"devices/{device.slug}.html", book.device(device))
+        writer.text(f"pareto/{device.slug}.html", book.pareto(device))
+    for place, run in enumerate(snapshot.runs):
+        slug = run_slug(run.run.run_id)
+        if place < sampled:
+            _samples(store, writer, run)
+        writer.text(f"runs/{slug}.html", book.run(run, has_samples=place < sampled))
+        writer.text(f"data/runs/{slug}.js", book.run_data(run))
+    return len(snapshot.series), len(snapshot.runs)
+
+
+def _samples(store: Store, writer: _Writer, run: Ended) -> None:
+    slug = run_slug(run.run.run_id)
+    for position in range(run.rows):
+        row = find_row(store, run.run.run_id, position)
+        text = samples_csv(row) if row is not None and isinstance(row.outcome, Measured) else None
+        if text is not None:
+            writer.text(f"samples/{slug}/{position + 1}.csv", text)
+
+
+@contextlib.contextmanager
+def _beside(folder: Path) -> Iterator[Path]:
+    """A new folder beside another, gone again unless it was moved; what killed builds left goes, too."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".{_escaped(folder.name)}{_BUILDING}*"):
+        _remove_unless_held(left)
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}{_BUILDING}", dir=folder.parent))
+    handle = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        made.chmod(0o755)
+        yield made
+    finally:
+        os.close(handle)
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _escaped(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _remove_unless_held(left: Path) -> None:
+    """Whoever builds holds a lock on its folder for as long as it lives."""
+    try:
+        handle = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return  # gone meanwhile, or no folder of a build
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(left, ignore_errors=True)
+    except BlockingIOError:
+        return  # somebody builds there
+    finally:
+        os.close(handle)
+
+
+def _swap(building: Path, folder: Path) -> None:
+    """Put the new folder in place of the old one, which then has the new one's name and goes with it."""
+    os.sync()
+    refuse_other(folder)
+    if not folder.exists():
+        building.rename(folder)
+    elif not _exchange(building, folder):
+        old = building.with_name(f"{building.name}-old")
+        folder.rename(old)
+        try:
+            building.rename(folder)
+        except OSError:
+            old.rename(folder)
+            raise
+        old.rename(building)
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Let two names change places in one step; False where system or file system cannot do that."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(_HERE, os.fsencode(a), _HERE, os.fsencode(b), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS):
+        return False
+    raise OSError(number, os.strerror(number), str(b))
