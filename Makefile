@@ -2,7 +2,8 @@
 # make demo    the main job on this machine: build/demo/report.json and report.html
 # make device-farm  four stand-ins for devices to try it with, until Ctrl-C
 # make test    all tests that take seconds, on real servers and runtimes
-# make test-devices  those that take long: devices that fail, and emulated ones
+# make test-devices   those that take long: devices that fail
+# make test-emulated  those on emulated processors
 # make check   format, lint, types
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -13,7 +14,7 @@ DEMO := build/demo
 STAND_INS := build/stand-ins
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup demo device-farm environments test test-devices check clean
+.PHONY: setup demo device-farm environments test test-devices test-emulated check clean
 
 setup: $(VENV)/.ready
 
@@ -67,10 +68,13 @@ test:
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'not alone and not long and not ($(EMULATED))'
 	$(BIN)/pytest -m 'alone and not long'
 
-# Devices that are cut off, filled up, killed and emulated, whole userlands and a whole machine.
-test-devices: environments $(STAND_INS)/.ready
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m 'long and not alone'
+# Devices that are cut off, filled up and killed: what waits for time limits must not wait for processors too.
+test-devices: environments
+	$(BIN)/pytest -n auto --dist worksteal -m 'long and not alone'
 	$(BIN)/pytest -m 'long and alone'
+
+# Whole userlands and a whole machine.
+test-emulated: environments $(STAND_INS)/.ready
 	$(BIN)/pytest -n 2 --dist loadfile -m '$(EMULATED)'
 
 check: setup
