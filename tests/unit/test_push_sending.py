@@ -37,7 +37,7 @@ def test_a_slow_link_gets_it_compressed_by_what_the_device_has(
 ) -> None:
     found, payload = Packer(unpackable).pack(ZEROS, 1e5)
     assert found == kind
-    assert len(payload) < 1000
+    assert len(payload) < len(ZEROS) / 100
 
 
 @pytest.mark.parametrize(("content", "rate"), [(ZEROS, None), (ZEROS, 1e9), (NOISE, 1e5)])

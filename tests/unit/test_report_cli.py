@@ -86,7 +86,7 @@ def test_a_report_file_is_rendered_again(store: Path, tmp_path: Path) -> None:
         (["--store", "/dev/null/x"], "/dev/null/x: the store cannot be opened"),
         (["--list", "--html", "x"], "--list takes --json and --store only"),
         (["x.json", "--all-samples"], "--all-samples needs a stored run"),
-        (["--store", "nonsense://x"], "store nonsense://x: Can't load plugin"),
+        (["--store", "nonsense://x"], "store nonsense://...: neither SQLite nor PostgreSQL"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(store: Path, words: list[str], message: str) -> None:
