@@ -19,7 +19,7 @@ from edgewright.farm.plan import Plan
 from edgewright.farm.prepared import Asked
 from edgewright.farm.session import Station
 from edgewright.nightly.cluster import dask
-from edgewright.nightly.cluster.crew import Means
+from edgewright.nightly.cluster.crew import Crew, Means
 from edgewright.nightly.cluster.documents import (
     Blob,
     Built,
@@ -213,6 +213,58 @@ def test_a_farm_that_is_gone_leaves_the_device_to_the_next(post: Post, desks: li
 
     asyncio.run(lost())
     assert not any(desk.is_tidy for desk in desks)
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+def test_a_farm_that_is_back_takes_up_what_goes_on(
+    post: Post, desks: list[Desk], monkeypatch: pytest.MonkeyPatch, is_noticed: bool
+) -> None:
+    """Its device is still at it; the worker has noticed that the farm was gone, or notices it only now."""
+    is_back = threading.Event()
+
+    class Broken(Comm):
+        async def write(self, message: dict[str, bytes]) -> None:
+            if not is_noticed:
+                await asyncio.to_thread(is_back.wait, LIMIT_S)
+            raise OSError("gone")
+
+    def opened(target: Target, settings: Any, run: Any, watcher: Watcher) -> Desk:
+        desks.append(Desk(watcher))
+        return desks[-1]
+
+    given, numbers = Crew.give, list[str]()
+
+    def give(crew: Crew, order: Order) -> Any:
+        future = given(crew, order)
+        numbers.append(order.number)
+        if numbers.count("1") == 2:
+            is_back.set()
+        return future
+
+    async def back() -> None:
+        order = pack(Order("1", "measure", "pi", (TaskLine(KEY, CELL, await built(post)),)))
+        lost = asyncio.create_task(post.order(Broken(), pack(JOB), order))
+        while not (desks and desks[0].began.is_set()):
+            await asyncio.sleep(0.001)
+        if is_noticed:
+            with pytest.raises(OSError, match="gone"):
+                await lost
+        comm = Comm()
+        again = asyncio.create_task(post.order(comm, pack(JOB), order))
+        assert await asyncio.to_thread(is_back.wait, LIMIT_S)
+        if not is_noticed:
+            with pytest.raises(OSError, match="gone"):
+                await lost
+        desks[0].release.set()
+        while is_noticed and len(desks) < 2:
+            await asyncio.sleep(0.001)
+        desks[-1].release.set()
+        await again
+        assert group_report(comm.report).ended, comm.report
+
+    monkeypatch.setattr(Station, "open", opened)
+    monkeypatch.setattr(Crew, "give", give)
+    asyncio.run(asyncio.wait_for(back(), LIMIT_S))
 
 
 def test_a_farm_that_goes_on_gets_a_new_crew(post: Post, desks: list[Desk]) -> None:

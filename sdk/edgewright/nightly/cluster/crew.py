@@ -174,9 +174,16 @@ class Crew:
         self.close()
 
     def let_go(self, device: str) -> None:
-        """Nobody waits for what goes on at a device any more; the job goes on there."""
-        if device in self._targets:
-            self.executor.let_go(device)
+        """Nobody waits for what goes on at a device any more; the job goes on there.
+
+        Whoever gives the order again has it begun again, and so takes the job up; what has ended is kept.
+        """
+        if device not in self._targets:
+            return
+        _, future = self._given.get(device, ("", None))
+        if future is not None and not future.done():
+            del self._given[device]
+        self.executor.let_go(device)
 
     def abandon(self) -> None:
         """Let go of all devices; what they keep for the run stays there."""

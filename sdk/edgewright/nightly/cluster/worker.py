@@ -43,7 +43,8 @@ class Post:
         self._means = means
         self._say = say
         self._crews: dict[str, Crew] = {}
-        self._listening: dict[str, asyncio.Queue[Mapping[str, Any] | None]] = {}
+        #: By run and device; of two connections for the same, the newer one.
+        self._listening: dict[tuple[str, str], asyncio.Queue[Mapping[str, Any] | None]] = {}
         self._incoming: dict[str, Incoming] = {}
         self._lock = asyncio.Lock()
 
@@ -62,17 +63,18 @@ class Post:
         """Do it; meanwhile pass on what the device says. The last message is the report.
 
         When the farm is gone, its device is let go of: the job goes on there, and whoever takes the device up
-        finds its result.
+        finds its result. A farm that is back already, by another connection, keeps it.
         """
         loop = asyncio.get_running_loop()
         events: asyncio.Queue[Mapping[str, Any] | None] = asyncio.Queue(_EVENTS)
         try:
             wanted = unpack(Order, order, "the farm")
-            is_at_device = wanted.kind != "build"
+            place = ("", "")
             async with self._lock:
                 crew = await asyncio.to_thread(self._crew, unpack(Job, job, "the farm"), loop)
-                if is_at_device:
-                    self._listening[wanted.device] = events
+                if wanted.kind != "build":
+                    place = crew.job.run_id, wanted.device
+                    self._listening[place] = events
                 future = await asyncio.to_thread(crew.give, wanted)
         except EdgewrightError as error:
             await comm.write({"report": pack(Report(refused=str(error)))})
@@ -83,9 +85,12 @@ class Post:
                 await comm.write({"event": json.dumps(event, default=str).encode()})
             await comm.write({"report": pack(_result(future))})
         except (OSError, asyncio.CancelledError):  # the latter when Dask's worker closes
-            if is_at_device:
+            if self._listening.get(place) is events:
                 crew.let_go(wanted.device)
             raise
+        finally:
+            if self._listening.get(place) is events:
+                del self._listening[place]
         return _dont_reply()
 
     async def stop(self, run_id: str = "") -> bool:
@@ -131,7 +136,7 @@ class Post:
         crew = self._crews.get(job.run_id)
         if crew is not None and crew.job == job:
             return crew
-        made = Crew(job, self._means, partial(self._tell, loop))
+        made = Crew(job, self._means, partial(self._tell, loop, job.run_id))
         if crew is not None:
             self._crews.pop(job.run_id).abandon()
         idle = [name for name, one in self._crews.items() if not one.is_busy]
@@ -141,9 +146,11 @@ class Post:
         self._say(f"run {job.run_id}: {one_line(job.plan.name)}")
         return made
 
-    def _tell(self, loop: asyncio.AbstractEventLoop, name: str, event: Mapping[str, Any]) -> None:
+    def _tell(
+        self, loop: asyncio.AbstractEventLoop, run_id: str, name: str, event: Mapping[str, Any]
+    ) -> None:
         """From a device's thread."""
-        events = self._listening.get(name)
+        events = self._listening.get((run_id, name))
         if events is not None:
             loop.call_soon_threadsafe(_put, events, dict(event))
 
