@@ -13,6 +13,8 @@ ENVS := build/envs
 DEMO := build/demo
 STAND_INS := build/stand-ins
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Most of what is started here takes its time for imports: their bytecode is kept, whatever the caller sets.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: setup demo device-farm environments test test-devices test-emulated check clean
 

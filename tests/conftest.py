@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.devices.postgres import Postgres
+from tests.devices.quick_command import QuickCommand
 
 #: Busy waiting of torch's threads starves whatever else runs on a small machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -44,3 +45,9 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return str(tmp_path / "store.sqlite")
     server: Postgres = request.getfixturevalue("postgres")
     return server.database()
+
+
+@pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> QuickCommand:
+    """The command line in this process, for tests of many commands that measure next to nothing."""
+    return QuickCommand(tmp_path, monkeypatch, capfd)

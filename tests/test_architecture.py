@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import subprocess
 import sys
@@ -69,6 +70,7 @@ HEAVY = (
 )
 
 
+@functools.cache
 def modules(package: str) -> list[tuple[Path, ast.Module]]:
     return [
         (path, ast.parse(path.read_text(encoding="utf-8"))) for path in sorted(SOURCES[package].rglob("*.py"))

@@ -9,7 +9,6 @@ import pytest
 from tests.devices.command_line import TEST_CACHE, Edgewright, brief_main
 from tests.devices.hosts import Host
 from tests.devices.netns import Lab
-from tests.devices.quick_command import QuickCommand
 from tests.devices.sshd import Sshd
 
 
@@ -80,9 +79,3 @@ def edgewright(tmp_path: Path) -> Edgewright:
 def brief(tmp_path: Path) -> Edgewright:
     """The same with presets that measure briefly, for what is done with the figures."""
     return Edgewright(tmp_path, timeout_s=600.0, program=brief_main(0.2, count=64))
-
-
-@pytest.fixture
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> QuickCommand:
-    """The command line in this process, for tests of many commands that measure next to nothing."""
-    return QuickCommand(tmp_path, monkeypatch, capfd)

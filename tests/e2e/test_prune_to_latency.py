@@ -109,7 +109,9 @@ def test_a_recipe_comes_of_it(prune: QuickCommand, small: str, shared: Path) -> 
 def test_without_training_it_says_so_and_layers_are_timed_once(prune: QuickCommand, small: str) -> None:
     """What the first search timed, the second one knows: the device is asked for few layers, if any."""
     for _ in range(2):
-        answer = prune("prune", f"{small}untrained", "--to-latency", "50%", *ASKED, "--json", "untrained.json")
+        answer = prune(
+            "prune", f"{small}untrained", "--to-latency", "50%", *ASKED, "--json", "untrained.json"
+        )
         assert answer.code == 0, answer
     assert "importance l2" in answer.out and "not fine-tuned: workload has no training" in answer.out
     found = json.loads((prune.folder / "untrained.json").read_text())

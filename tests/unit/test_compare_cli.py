@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.devices.quick_command import QuickCommand
 from tests.fakes import latencies, launch, measured, row
 
 from edgewright.cli.compare import compare
@@ -232,19 +233,10 @@ def test_a_narrow_terminal_shows_it_all(
         (["{before}"], "Missing argument 'B'"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(shelf: Shelf, words: list[str], message: str) -> None:
-    words = [word.format(**shelf.ids) for word in words]
-    code = "from edgewright.cli.main import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "compare", *words],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert message in done.stderr and done.stdout == ""
+def test_a_mistake_is_one_line_and_exit_code_2(
+    shelf: Shelf, quick: QuickCommand, words: list[str], message: str
+) -> None:
+    assert message in quick.refusal(2, "compare", *(word.format(**shelf.ids) for word in words))
 
 
 def test_the_exit_code_reaches_the_shell(shelf: Shelf) -> None:

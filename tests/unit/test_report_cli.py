@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.devices.quick_command import QuickCommand
 from tests.fakes import plan_run, row
 
 from edgewright.cli.report import report
@@ -89,15 +88,7 @@ def test_a_report_file_is_rendered_again(store: Path, tmp_path: Path) -> None:
         (["--store", "nonsense://x"], "store nonsense://...: neither SQLite nor PostgreSQL"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(store: Path, words: list[str], message: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", "from edgewright.cli.main import main; main()", "report", *words],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert message in done.stderr
-    assert done.stdout == ""
+def test_a_mistake_is_one_line_and_exit_code_2(
+    store: Path, quick: QuickCommand, words: list[str], message: str
+) -> None:
+    assert message in quick.refusal(2, "report", *words)
