@@ -13,7 +13,7 @@ from edgewright.history.changes import Course, Floats, course
 from edgewright.history.series import Judged, measurements
 from edgewright.store.points import History, Point
 
-from .helper import Helpers
+from .judge_process import JudgeProcesses
 
 #: The quantity that a series' page is about; the others are columns of its table.
 QUANTITY = "latency"
@@ -73,12 +73,12 @@ def judge_all(found: Iterable[History], threshold: float, known: Known, *, expec
 
 
 def _in_processes(tasks: Iterator[_Task], threshold: float, processes: int) -> Iterator[tuple[_Task, Course]]:
-    with Helpers(processes, threshold) as helpers, ThreadPoolExecutor(processes) as pool:
+    with JudgeProcesses(processes, threshold) as judges, ThreadPoolExecutor(processes) as pool:
         pending: deque[tuple[list[_Task], Future[list[Course]]]] = deque()
         while True:
             while len(pending) < 2 * processes and (batch := list(islice(tasks, _BATCH))):
                 unknown = [(one.values, one.within) for one in batch if one.known is None]
-                pending.append((batch, pool.submit(helpers.courses, unknown)))
+                pending.append((batch, pool.submit(judges.courses, unknown)))
             if not pending:
                 return
             batch, future = pending.popleft()

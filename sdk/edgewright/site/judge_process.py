@@ -24,12 +24,12 @@ from edgewright.history.changes import Change, Course, Floats, course
 _NICE = 5
 
 
-class Helpers:
+class JudgeProcesses:
     """A few processes, each of which is asked by one thread at a time. Use it as a context manager."""
 
     def __init__(self, count: int, threshold: float) -> None:
         self._threshold = threshold
-        command = [sys.executable, "-P", "-m", "edgewright.site.helper"]
+        command = [sys.executable, "-P", "-m", "edgewright.site.judge_process"]
         pipe = subprocess.PIPE
         self._processes = [
             subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, encoding="ascii")
@@ -39,7 +39,7 @@ class Helpers:
         for process in self._processes:
             self._idle.put(process)
 
-    def __enter__(self) -> Helpers:
+    def __enter__(self) -> JudgeProcesses:
         return self
 
     def __exit__(
