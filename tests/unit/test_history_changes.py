@@ -50,6 +50,28 @@ def test_an_old_step_stays_found_where_it_is() -> None:
     assert all(len(found) == 1 and abs(found[0] - 40) <= 1 for found in places)
 
 
+@pytest.mark.parametrize("at", [30, 200, 600, 634, 635, 636, 640, 817, 818, 900])
+def test_in_a_history_of_years_a_step_is_found_wherever_it_is(at: int) -> None:
+    found = course(stepped(at, 1.08, at, 1000), NOTHING).changes
+    stands = [change for change in found if change.is_certain]
+    assert [change.index for change in stands] == pytest.approx([at], abs=1)
+    assert stands[0].ratio == pytest.approx(1.08, rel=0.01)
+
+
+def test_old_steps_do_not_blur_the_levels_of_newer_ones() -> None:
+    logs = noise(1000, seed=1)
+    for at, level in ((150, 0.3), (420, 0.1), (640, 0.2), (900, 0.1)):
+        logs[at:] += math.log1p(level)
+    found = course(np.exp(logs), NOTHING).changes
+    assert [change.index for change in found] == pytest.approx([150, 420, 640, 900], abs=1)
+    assert [change.ratio for change in found] == pytest.approx([1.3, 1.1, 1.2, 1.1], rel=0.01)
+
+
+def test_a_long_history_without_steps_has_no_changes() -> None:
+    found = [certain(course(np.exp(noise(1500, seed=seed)), NOTHING)) for seed in range(10)]
+    assert found == [[]] * 10
+
+
 def test_a_step_that_went_back_is_two() -> None:
     logs = noise(80, seed=3)
     logs[30:50] += math.log(1.08)

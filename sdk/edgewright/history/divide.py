@@ -19,7 +19,8 @@ Floats = npt.NDArray[np.float64]
 SHORTEST = 5
 #: A cut counts when none of so many random orders gives as large a distance, so at p = 1/500.
 ORDERS = 499
-#: Of longer series the newest so many are looked at: the work grows with the square.
+#: So many values are looked at together, for the work grows with the square; of longer series one stretch
+#: after another, back to the first value.
 LONGEST = 365
 #: When none of the first so many comes to a third of the distance, the others are spared.
 _CLEAR, _THIRD = 60, 3.0
@@ -34,15 +35,27 @@ def divide(values: Floats, *, shortest: int = SHORTEST, seed: int = 0) -> list[i
         seed: of the random orders, so that the same series gives the same cuts.
     """
     rng = np.random.default_rng(seed)
-    start = max(0, len(values) - LONGEST)
-    found, pending = [], [(start, len(values))]
+    found: list[int] = []
+    start = end = len(values)
+    while start:
+        start = max(0, end - LONGEST)
+        cuts = _cuts(values, (start, end), shortest, rng)
+        found += cuts
+        # The next stretch reaches into this one as far as it is of one level, half of it at most: a change
+        # where this one begins is seen with both its levels, and none is found twice.
+        end = min([start + LONGEST // 2, *cuts])
+    return sorted(found)
+
+
+def _cuts(values: Floats, stretch: tuple[int, int], shortest: int, rng: np.random.Generator) -> list[int]:
+    found, pending = [], [stretch]
     while pending:
         low, high = pending.pop()
         cut = _cut(values[low:high], shortest, rng)
         if cut is not None:
             found.append(low + cut)
             pending += [(low, low + cut), (low + cut, high)]
-    return sorted(found)
+    return found
 
 
 def _cut(values: Floats, shortest: int, rng: np.random.Generator) -> int | None:
