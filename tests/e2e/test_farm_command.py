@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -11,7 +12,7 @@ from tests.devices.quick_command import QuickCommand
 from tests.models import onnx_zoo
 
 from edgewright.farm.inventory import Target
-from edgewright.nightly import baseline
+from edgewright.nightly import again, baseline
 from edgewright.nightly.lane import board_of
 from edgewright.report import comparison
 from edgewright.store import Boards, Store
@@ -66,6 +67,27 @@ def test_a_slower_row_is_exit_code_1(farm: QuickCommand, monkeypatch: pytest.Mon
     run_id = answer.out.splitlines()[-1].split()[1].rstrip(":")
     assert farm("farm", "accept", run_id).out == f"{run_id}: 1 slower row is good from now on\n"
     assert farm.refusal(2, "farm", "accept", run_id).endswith("has no rows that were marked as slower")
+
+
+def test_a_suspect_is_measured_twice_more(farm: QuickCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes a suspect is the history's matter; here every row of the night is one."""
+
+    def suspected(store: Store, run_id: str, *, threshold: float) -> SimpleNamespace:
+        judged = SimpleNamespace(points=[SimpleNamespace(position=0)])
+        return SimpleNamespace(suspects=[SimpleNamespace(judged=judged)])
+
+    monkeypatch.setattr(again, "find_regressions", suspected)
+    answer = farm("farm", "run", "plan.toml", "--junit", "junit.xml")
+    assert answer.code == 0 and answer.out.splitlines()[-1].endswith(": 1 measured"), answer
+    assert "measured again, for they seem slower than they were: 1" in answer.err
+    assert [line for line in answer.err.splitlines() if line.startswith("[")] == [
+        f"[{n}/{of}] relu.onnx as-is onnxruntime on local: measured" for n, of in ((1, 1), (2, 3), (3, 3))
+    ]
+    (suite,) = ElementTree.fromstring((farm.folder / "junit.xml").read_bytes())
+    assert suite.get("tests") == "1"
+    with Store.open(farm.folder / "store.sqlite") as store:
+        assert len(store.run().rows) == 3
+    assert "[2/" not in farm("farm", "run", "plan.toml", "--again", "0").err
 
 
 def test_status_and_release(farm: QuickCommand) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -210,6 +211,26 @@ def test_two_runs_side_by_side(opened: Opened, site: Site) -> None:
     page.locator("#pairs tbody tr", has_text="slower").locator("text=prune50").wait_for()
     page.locator("#b").select_option(site.made.run_ids[-1])
     page.locator("#pairs tbody tr", has_text="not compared").wait_for()
+
+
+def test_what_was_measured_again_in_one_run_is_missing_in_none(
+    opened: Opened, site: Site, tmp_path: Path
+) -> None:
+    """Measured again in the last night alone, the series is compared once."""
+    shutil.copy(site.made.path, tmp_path / "store.sqlite")
+    a, b = site.made.run_ids[0], site.made.run_ids[1]
+    with Store.open(tmp_path / "store.sqlite") as store:
+        (again,) = [row for row in store.run(b).rows if row.cell == INT8]
+        store.add_row(b, again, "again")
+        build_site(store, tmp_path / "out", threshold=0.05, sampled=0)
+    page = opened.page.context.browser.new_page()  # type: ignore[union-attr]
+    for runs in ((a, b), (b, a)):
+        page.goto(f"{(tmp_path / 'out' / 'compare.html').as_uri()}#a={runs[0]}&b={runs[1]}")
+        page.reload()
+        filled(page, "pairs")
+        told = page.locator("#summary").inner_text()
+        assert "missing" not in told and " new" not in told, told
+    page.close()
 
 
 def test_the_browser_decides_as_python_does(opened: Opened, site: Site) -> None:

@@ -18,6 +18,7 @@ from edgewright.farm.inventory import Inventory, SshAddress, Target
 from edgewright.farm.plan import Plan
 from edgewright.farm.prepared import Asked
 from edgewright.farm.session import Station
+from edgewright.nightly.again import key_again
 from edgewright.nightly.cluster import dask
 from edgewright.nightly.cluster.crew import Crew, Means
 from edgewright.nightly.cluster.documents import (
@@ -136,6 +137,22 @@ async def built(post: Post) -> Built:
     assert await post.order(comm, pack(JOB), pack(order)) == "dont_reply"
     assert comm.report.built is not None, comm.report
     return comm.report.built
+
+
+def test_a_cell_is_measured_again_under_the_key_of_that_time(post: Post, desks: list[Desk]) -> None:
+    async def night() -> None:
+        found = await built(post)
+        comm = Comm()
+        order = Order("1", "measure", "pi", (TaskLine(key_again(KEY, 2), CELL, found),))
+        await post.order(comm, pack(JOB), pack(order))
+        (ended,) = group_report(comm.report).ended
+        assert ended.key == key_again(KEY, 2)
+        line = EndedLine(ended.key, ("job",))
+        await post.order(Comm(), pack(JOB), pack(Order("2", "forget", "pi", ended=(line,))))
+        await post.order(Comm(), pack(JOB), pack(Order("3", "leave", "pi")))
+
+    asyncio.run(night())
+    assert desks[0].forgotten == [("Skipped", ("job",))]
 
 
 def test_build_measure_forget_leave(post: Post, desks: list[Desk]) -> None:

@@ -145,6 +145,14 @@ def test_one_row_on_each_side_is_a_pair_whatever_its_name(shelf: Shelf, tmp_path
     assert "a.onnx → b.onnx" in call(shelf.ids["a"], shelf.ids["b"]).output
 
 
+def test_what_one_side_measured_again_is_not_missing_on_the_other(shelf: Shelf, tmp_path: Path) -> None:
+    twice = shelf.add("twice", *(timed(4.0, seed=seed) for seed in (3, 4)), timed(2.0, "int8-static"))
+    for runs in ((shelf.ids["before"], twice), (twice, shelf.ids["before"])):
+        code, document = found(tmp_path, *runs)
+        assert code == 0 and answers(document) == ["same", "same"]
+        assert not document.only_a and not document.only_b
+
+
 def test_a_row_that_is_gone_cannot_be_told_and_a_new_one_is_no_matter(shelf: Shelf, tmp_path: Path) -> None:
     fewer = shelf.add("fewer", timed(4.0, seed=3), timed(9.0, "prune50", seed=3))
     code, document = found(tmp_path, shelf.ids["before"], fewer)

@@ -23,7 +23,9 @@ from edgewright.farm.inventory import LOCAL, SshAddress, Target
 from edgewright.farm.job import Settings
 from edgewright.farm.session import Run, Work
 from edgewright.farm.subject import BareSubject
+from edgewright.history import find_regressions
 from edgewright.nightly import Night, NightWork, Policy
+from edgewright.nightly.again import again
 from edgewright.nightly.inbox import Inbox, Message
 from edgewright.nightly.lane import board_of
 from edgewright.nightly.orders import BuildOrder, GroupOrder, GroupReport, Health
@@ -186,8 +188,16 @@ class Farm:
         self.clock, self.view = Clock(), Watched()
         subjects = [BareSubject(Path(f"m{number}.onnx"), folder) for number in range(models)]
         self.work = Work(subjects, [], ["onnxruntime"], devices)
-        self.run = Run(self.store.begin_run("night", "", "rapid"))
-        self.job = NightWork(self.work, SETTINGS, self.run, **job)
+        self.job = NightWork(self.work, SETTINGS, Run(self.store.begin_run("night", "", "rapid")), **job)
+
+    @property
+    def run(self) -> Run:
+        return self.job.run
+
+    def begin(self) -> None:
+        """Another night."""
+        self.clock = Clock()
+        self.job = replace(self.job, run=Run(self.store.begin_run("night", "", "rapid")))
 
     def go(self, outcome: Callable[[Task, int], Outcome] = well, **options: Any) -> Played:
         played = Played(self.clock, outcome, **options)
@@ -395,8 +405,7 @@ def test_a_run_that_is_gone_on_with_repeats_nothing(make: Callable[..., Farm]) -
     farm = make("a", "b", models=2)
     farm.go()
     again = make("a", "b", models=2)
-    again.run = replace(farm.run, is_resumed=True)
-    again.job = replace(again.job, run=again.run)
+    again.job = replace(again.job, run=replace(farm.run, is_resumed=True))
     first = dict(list(farm.rows.items())[:3])
     played = again.go()
     assert played.measured == [] and sorted(played.left) == ["a", "b"] and len(again.rows) == 4
@@ -476,10 +485,73 @@ def test_whatever_fails_every_cell_ends_in_one_row(
             rows = farm.rows
             assert seen.items() <= rows.items()
             seen = rows
-        farm.run = replace(farm.run, is_resumed=True)
-        farm.job = replace(farm.job, run=farm.run)
+        farm.job = replace(farm.job, run=replace(farm.run, is_resumed=True))
     expected = {t.key for one in farm.work.targets for g in farm.work.groups(one, farm.run.run_id) for t in g}
     assert set(farm.rows) == expected
     assert len(farm.store.run(farm.run.run_id).rows) == len(expected)
     assert all(not isinstance(row.outcome, Measured) or row.outcome == MEASURED for row in farm.rows.values())
     farm.store.close()
+
+
+def level(ms: float) -> Measured:
+    """Launches whose median is that, give or take what a night moves by itself."""
+    return fakes.measured(*(fakes.launch(fakes.latencies(ms, 64, seed=n)) for n in range(2)))
+
+
+def nights(farm: Farm, count: int) -> None:
+    """So many quiet nights, each a minute after the one before, and the run of the farm as the next."""
+    levels = [level(4.2 * (1 + (night % 3 - 1) * 0.002)) for night in range(3)]
+    for night in range(count):
+        farm.go(lambda task, attempt, now=levels[night % 3]: now)  # type: ignore[misc]
+        farm.store.finish_run(farm.run.run_id)
+        with farm.store._write() as session:
+            moment = f"2026-01-01T00:{night:02d}:00.000+00:00"
+            farm.store._record(session, farm.run.run_id).started_at = moment
+        farm.begin()
+
+
+def repeat(farm: Farm, outcome: Callable[[Task, int], Outcome]) -> Played | None:
+    """Measure again what is suspect; None when nothing is."""
+    more = again(farm.job, farm.store, times=2, threshold=0.05)
+    if more is None:
+        return None
+    farm.job, farm.clock = replace(farm.job, work=more), Clock()
+    return farm.go(outcome)
+
+
+@pytest.mark.parametrize(("then", "found"), [(1.12, (1, 0)), (1.0, (0, 0))])
+def test_what_seems_slower_is_measured_twice_more(
+    make: Callable[..., Farm], then: float, found: tuple[int, int]
+) -> None:
+    """That decides: it is certain, or it was a wild night."""
+    farm = make("pi1", "pi2")
+    nights(farm, 10)
+    farm.go(lambda task, n: level(4.2 * (1.12 if task.key.endswith("pi2/1") else 1.0)))
+    told = find_regressions(farm.store)
+    assert (len(told.regressions), len(told.suspects)) == (0, 1)
+    played = repeat(farm, lambda task, n: level(4.2 * then))
+    assert played is not None
+    assert [(name, model) for _, name, model in played.measured] == [("pi2", "m1.onnx")] * 2
+    assert len(farm.rows) == 4 + 2 and {row.cell.device for row in list(farm.rows.values())[4:]} == {"pi2"}
+    told = find_regressions(farm.store)
+    assert (len(told.regressions), len(told.suspects)) == found
+    assert again(replace(farm.job, work=farm.work), farm.store, times=2, threshold=0.05) is None
+
+
+def test_measuring_again_is_gone_on_with_where_it_was(make: Callable[..., Farm]) -> None:
+    farm = make("pi1")
+    nights(farm, 10)
+    farm.go(lambda task, n: level(4.2 * (1.12 if task.key.endswith("/0") else 1.0)))
+    work = again(farm.job, farm.store, times=2, threshold=0.05)
+    assert work is not None
+    first = next(group for group in work.groups(farm.work.targets[0], farm.run.run_id) if group)[0]
+    farm.store.add_row(farm.run.run_id, fakes.row(level(4.2), cell=first.cell, preset="rapid"), first.key)
+    played = repeat(farm, lambda task, n: level(4.2))
+    assert played is not None and list(played.tries) == [first.key.replace("+1", "+2")]
+
+
+def test_a_night_like_the_others_is_measured_once(make: Callable[..., Farm]) -> None:
+    farm = make("pi1")
+    nights(farm, 10)
+    farm.go(lambda task, n: level(4.2))
+    assert repeat(farm, well) is None

@@ -27,10 +27,12 @@ from .quantities import parse_share
 
 if TYPE_CHECKING:
     from edgewright.nightly import NightWork
+    from edgewright.nightly.again import WorkAgain
     from edgewright.nightly.results import NightResult
     from edgewright.store import Store
 
     from .farm_engine import Engine
+    from .farm_view import FarmView
 
 _GITHUB = "GITHUB_STEP_SUMMARY"
 _LAST_GOOD = "last-good"
@@ -60,6 +62,13 @@ _LAST_GOOD = "last-good"
     default=2,
     show_default=True,
     help="How often a cell is tried again that failed with what may pass.",
+)
+@click.option(
+    "--again",
+    type=click.IntRange(0, 10),
+    default=2,
+    show_default=True,
+    help="How often a cell is measured again that seems slower than it was in all nights before.",
 )
 @click.option(
     "--quarantine-after",
@@ -100,6 +109,7 @@ def run(
     baseline: str | None,
     threshold: str,
     retries: int,
+    again: int,
     quarantine_after: int,
     return_min: float,
     dask: str | None,
@@ -141,7 +151,7 @@ def run(
             opened, found.settings, name=found.plan.name, plan_text=found.text, fresh=fresh, resume=resume
         )
         job = NightWork(found.work, found.settings, begun, policy, found.plan.priority)
-        seconds = _measured(job, opened, engine)
+        seconds = _measured(job, opened, engine, (again, share))
         opened.finish_run(begun.run_id)
         result = _result(job, opened, found.plan.name, seconds, (baseline, share))
     _write(result, chosen, github=github)
@@ -149,9 +159,15 @@ def run(
     return code or (ROW_FAILED if result.count("slower") or result.gone else 0)
 
 
-def _measured(job: NightWork, store: Store, engine: Engine) -> Mapping[str, float]:
-    """Run the night; how long each cell took."""
+def _measured(
+    job: NightWork, store: Store, engine: Engine, suspects: tuple[int, float]
+) -> Mapping[str, float]:
+    """Run the night, then measure again what seems slower; how long each cell took.
+
+    ``suspects``: how often they are measured again, and the threshold.
+    """
     from edgewright.nightly import Night
+    from edgewright.nightly.again import first_key
     from edgewright.nightly.inbox import Inbox
 
     from .farm_view import FarmView
@@ -160,11 +176,38 @@ def _measured(job: NightWork, store: Store, engine: Engine) -> Mapping[str, floa
     groups = {target.name: job.work.groups(target, "") for target in job.work.targets}
     cells = {name: sum(map(len, found)) for name, found in groups.items()}
     with FarmView(cells) as view, engine(job, view) as (executor, builders):
-        night = Night(replace(job, builders=builders), store, executor, view, inbox)
-        for row in night.ledger.rows.values():
-            view.found(row)
+        first = replace(job, builders=builders)
+        night = Night(first, store, executor, view, inbox)
+        for key, row in night.ledger.rows.items():
+            if key == first_key(key):
+                view.found(row)
         night.run()
+        if more := _again(first, store, view, suspects):
+            Night(replace(first, work=more), store, executor, view, inbox).run()
     return night.ledger.seconds
+
+
+def _again(job: NightWork, store: Store, view: FarmView, suspects: tuple[int, float]) -> WorkAgain | None:
+    """What is to be measured again; a store that cannot be read for it is no reason to lose the night."""
+    from edgewright.errors import StoreError
+    from edgewright.nightly.again import again
+
+    times, threshold = suspects
+    try:
+        more = again(job, store, times=times, threshold=threshold)
+    except StoreError as error:
+        view.note(f"nothing is measured again: {error}")
+        return None
+    if more is not None:
+        view.note(f"measured again, for they seem slower than they were: {len(more.chosen)}")
+        rows = store.rows_by_key(job.run.run_id)
+        for target in more.targets:
+            tasks = [task for group in more.groups(target, job.run.run_id) for task in group]
+            view.more(target.name, len(tasks))
+            for task in tasks:
+                if row := rows.get(task.key):
+                    view.found(row)
+    return more
 
 
 def _result(

@@ -95,6 +95,10 @@ class FarmView:
         """Something that is to be known also where there is no terminal."""
         self._say(text)
 
+    def more(self, name: str, cells: int) -> None:
+        """A device has more to do than was known."""
+        self._devices[name].cells += cells
+
     def found(self, row: Row) -> None:
         """A cell has its row, perhaps from before."""
         device = self._devices.get(row.cell.device)

@@ -54,7 +54,7 @@ _EVER = timedelta(days=36_500)
 _WHERE_TO = {
     *("store", "json_file", "html_file", "csv_file", "markdown_file", "fresh", "wait_min"),
     *("resume", "junit_file", "summary_file", "github", "baseline", "threshold"),
-    *("retries", "quarantine_after", "return_min"),
+    *("retries", "again", "quarantine_after", "return_min"),
     *("dask", "tls_ca", "tls_cert", "tls_key"),
 }
 

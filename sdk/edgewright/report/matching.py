@@ -64,7 +64,8 @@ def _fits(row: doc.Row, parts: Sequence[str]) -> bool:
 def match(a: Sequence[Specimen], b: Sequence[Specimen]) -> Matched:
     """Rows of the same cell and scenario, told apart by threads and providers where there are several.
 
-    One row on each side are a pair whatever they are: they were named to be compared.
+    One row on each side are a pair whatever they are: they were named to be compared. Of a cell that one side
+    has measured again, the first measurement has the counterpart, and the others are not without one.
     """
     if len(a) == len(b) == 1:
         return Matched(((a[0], b[0]),))
@@ -78,10 +79,11 @@ def match(a: Sequence[Specimen], b: Sequence[Specimen]) -> Matched:
             if other is not None:
                 pairs[index] = other
                 left = [o for o in left if o is not other]
+    paired = {_finely(a[index].row) for index in pairs} | {_finely(other.row) for other in pairs.values()}
     return Matched(
         tuple((a[index], pairs[index]) for index in sorted(pairs)),
-        tuple(one for index, one in enumerate(a) if index not in pairs),
-        tuple(left),
+        tuple(o for index, o in enumerate(a) if index not in pairs and _finely(o.row) not in paired),
+        tuple(one for one in left if _finely(one.row) not in paired),
     )
 
 

@@ -69,7 +69,13 @@ const compared = (() => {
         if (mate) { mates.set(row, mate); left.delete(mate); }
       }
     }
-    return [...before.map((row) => judged(row, mates.get(row))), ...[...left].map((row) => judged(null, row))];
+    // What one run measured again, and the other did not, is in both.
+    const paired = new Set([...mates].flat().map((row) => row.exact));
+    const alone = (row) => !paired.has(row.exact);
+    return [
+      ...before.filter((row) => mates.has(row) || alone(row)).map((row) => judged(row, mates.get(row))),
+      ...[...left].filter(alone).map((row) => judged(null, row)),
+    ];
   };
 
   let found = [], fill;

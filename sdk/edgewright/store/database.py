@@ -138,6 +138,16 @@ class Store:
             )
             return {key: self._row(run_id, position, body) for key, position, body in found}
 
+    def keys(self, run_id: str) -> dict[int, str]:
+        """The keys of a run's rows by their positions; empty for a row that was added without one."""
+        with self._read() as session:
+            found = session.execute(
+                select(RowRecord.position, RowRecord.key)
+                .where(RowRecord.run_id == run_id)
+                .order_by(RowRecord.position)
+            )
+            return dict(found.all())
+
     def add_row(self, run_id: str, row: Row, key: str = "", figures: Figures | None = None) -> None:
         """Add a row to a run; when this returns it is on disk. ``key`` says which of its cells it is of.
 

@@ -15,6 +15,7 @@ from edgewright.farm.group import Ended
 from edgewright.farm.inventory import Inventory, Target
 from edgewright.farm.prepared import prepared
 from edgewright.farm.session import Run
+from edgewright.nightly.again import first_key
 from edgewright.nightly.hands import Hand
 from edgewright.nightly.local import LocalExecutor
 from edgewright.nightly.orders import GroupOrder
@@ -126,12 +127,12 @@ class Crew:
         raise ConfigError(f"no order is called {order.kind!r}")
 
     def _task(self, line: TaskLine) -> Task:
-        task = self._tasks.get(line.key)
+        task = self._tasks.get(first_key(line.key))
         if task is None or task.cell != line.cell:
             raise ConfigError(
                 f"cell {line.key!r}: the plan says otherwise here: other files than the farm's?"
             )
-        return task
+        return replace(task, key=line.key)
 
     def _build(self, order: Order) -> Future[Report]:
         (line,) = order.tasks
@@ -157,11 +158,11 @@ class Crew:
 
     def _ended(self, line: EndedLine) -> Ended:
         """Enough of a cell to forget its jobs: whether it failed; its row is with the farm."""
-        if line.key not in self._tasks:
+        task = self._tasks.get(first_key(line.key))
+        if task is None:
             raise ConfigError(f"no cell is called {line.key!r}")
-        cell = self._tasks[line.key].cell
         outcome = Failed("to be forgotten", "") if line.has_failed else Skipped("to be forgotten")
-        return Ended(line.key, row_unmeasured(cell, outcome, self._settings), line.job_ids)
+        return Ended(line.key, row_unmeasured(task.cell, outcome, self._settings), line.job_ids)
 
     @property
     def is_busy(self) -> bool:
