@@ -87,6 +87,15 @@ def test_check_makes_no_store(path: Path) -> None:
         ("UPDATE figures SET verdict = 'noisy' WHERE position = 0", "figures", "verdict"),
         ("UPDATE series SET device = 'other'", "figures", "device"),
         ("DELETE FROM runs", "orphan", "belongs to no row of runs"),
+        ("UPDATE runs SET name = x'ff'", "run", "name is no text"),
+        ("UPDATE runs SET started_at = 'yesterday'", "run", "started_at is no moment: 'yesterday'"),
+        ("UPDATE runs SET finished_at = '2026-01-01T00:00:00'", "run", "finished_at is no moment"),
+        ("UPDATE runs SET name = CAST(x'ff' AS TEXT)", "damage", ""),
+        ("DROP TABLE figures", "schema", "the table is not there"),
+        ("DROP TABLE rows", "schema", "the table is not there"),
+        ("DROP TABLE leases", "schema", "the table is not there"),
+        ("ALTER TABLE runs DROP COLUMN project_commit", "schema", "it has no column project_commit"),
+        ("DROP INDEX ix_rows_run_id_key", "schema", "it has no index ix_rows_run_id_key"),
         ("DELETE FROM series", "orphan", "belongs to no row of series"),
     ],
 )
@@ -127,6 +136,38 @@ def test_damage_is_told_and_not_made_worse(path: Path) -> None:
     found = check(path, figures_of)
     assert any(problem.kind in ("damage", "row") for problem in found.problems)
     assert path.read_bytes() == before
+
+
+def test_a_file_that_ends_within_a_page_is_damaged(path: Path) -> None:
+    """SQLite takes what is cut off for zeros, and finds nothing amiss."""
+    fill(path, *ROWS)
+    path.write_bytes(settled(path)[:-100])
+    before = path.read_bytes()
+    assert "the file ends within a page" in {problem.what for problem in check(path, figures_of).problems}
+    with pytest.raises(StoreError, match="is damaged: the file ends within a page"):
+        Store.open(path)
+    assert path.read_bytes() == before
+
+
+def test_a_page_that_is_half_written_is_in_the_journal(path: Path) -> None:
+    """As a checkpoint leaves it that found the disk full."""
+    run_id = fill(path, *ROWS)
+    with Store.open(path) as store:
+        store.add_row(run_id, SHORT, "more")
+        journal = path.with_name(f"{path.name}-wal").read_bytes()
+        whole = path.read_bytes()
+    copy = path.with_name("copy.sqlite")
+    copy.write_bytes(whole + b"\0" * 100)
+    copy.with_name("copy.sqlite-wal").write_bytes(journal)
+    with Store.open(copy) as store:
+        assert len(store.run(run_id).rows) == 4
+
+
+def test_a_run_whose_name_is_no_text_is_one_line(path: Path) -> None:
+    fill(path, *ROWS)
+    execute(path, "UPDATE runs SET name = x'ff'")
+    with Store.open(path) as store, pytest.raises(StoreError, match="is damaged: its name is no text"):
+        store.run()
 
 
 def test_a_damaged_store_is_not_pruned(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,11 @@ def check(as_json: bool, store: str | None) -> int:
         click.echo(clean(f"{problem.kind}: {problem.where or found.location}: {problem.what}"))
     if found.total > len(found.problems):
         click.echo(f"and {found.total - len(found.problems)} more")
-    age = "" if found.is_current else f", of an earlier version (schema {clean(found.revision)})"
+    age = (
+        ""
+        if found.is_current or not found.revision
+        else f", of an earlier version (schema {clean(found.revision)})"
+    )
     waiting = f", {found.not_derived} of them without figures yet" if found.not_derived else ""
     verdict = f"{found.total} problems" if found.problems else "whole"
     click.echo(f"{found.location}: {verdict}: {found.runs} runs, {found.rows} rows{waiting}{age}")

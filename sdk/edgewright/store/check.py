@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, inspect, select, text
@@ -21,18 +22,26 @@ from edgewright.row import Row
 from .figures import RULES, Derive, differing
 from .location import database_url, default_location, shown
 from .rowcodec import row_from_json
-from .schema import newest_revision, refuse_foreign, refuse_foreign_database
+from .schema import CUT_SHORT, newest_revision, refuse_foreign, refuse_foreign_database
 from .server import server_engine
-from .tables import FiguresRecord, RowRecord, SeriesRecord
+from .shape import is_cut_short, lacking
+from .tables import FiguresRecord, RowRecord, RunRecord, SeriesRecord
 
 #: So many of each kind of problem are named; the rest is counted.
 NAMED = 20
-_MALFORMED = ("malformed", "disk image", "not a database", "corrupt")
+#: Of a run, in every version.
+_TEXTS = ("run_id", "name", "preset", "plan_text", "started_at", "version")
+_MALFORMED = ("malformed", "disk image", "not a database", "corrupt", "decode")
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong: ``kind`` is damage, row, figures or orphan; ``where`` names the run and row it is in."""
+    """What is wrong.
+
+    Attributes:
+        kind: damage, schema, run, row, figures or orphan.
+        where: what it is in.
+    """
 
     kind: str
     where: str
@@ -44,7 +53,8 @@ class Checked:
     """What a check found.
 
     Attributes:
-        revision: of the schema; ``is_current`` says whether it is this version's.
+        revision: of the schema; ``is_current`` says whether it is this version's. Empty where damage keeps it
+            from being read.
         rows, figures: how many there are and were looked at; 0 where damage stopped the check before.
         not_derived: rows without figures, or with those of older rules: nothing is wrong, they are derived
             when a history is asked for.
@@ -119,8 +129,12 @@ class _Check:
                     refuse_foreign_database(connection)
                 remark = self._damage(connection)
                 revision = str(connection.scalar(text("SELECT version_num FROM alembic_version")))
-                counts["runs"] = int(connection.scalar(text("SELECT count(*) FROM runs")) or 0)
+                if revision == newest_revision():
+                    for table, what in lacking(connection):
+                        self._add("schema", f"table {table}", what)
                 tables = set(inspect(connection).get_table_names())
+                if "runs" in tables:
+                    counts["runs"] = self._runs(connection)
                 self._rows(connection, counts, has_figures="figures" in tables)
         except SQLAlchemyError as error:
             reason = " ".join(str(getattr(error, "orig", None) or error).split())
@@ -148,9 +162,29 @@ class _Check:
         for (line,) in connection.exec_driver_sql("PRAGMA integrity_check(100)"):
             if line != "ok":
                 self._add("damage", "", " ".join(str(line).split()))
+        page_bytes = int(connection.exec_driver_sql("PRAGMA page_size").scalar() or 0)
+        if is_cut_short(Path(self._where), page_bytes):
+            self._add("damage", "", CUT_SHORT)
         for table, number, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
             self._add("orphan", f"{table} {number}", f"belongs to no row of {parent}")
         return ""
+
+    def _runs(self, connection: Connection) -> int:
+        """Look at every run, by the columns that all versions have; how many there are."""
+        count = 0
+        texts = [getattr(RunRecord, name) for name in _TEXTS]
+        columns = select(RunRecord.number, RunRecord.finished_at, *texts)
+        for number, finished_at, *values in connection.execute(columns.order_by(RunRecord.number)):
+            count += 1
+            found = dict(zip(_TEXTS, values, strict=True))
+            where = f"run {found['run_id']}" if isinstance(found["run_id"], str) else f"run number {number}"
+            for name, value in found.items():
+                if not isinstance(value, str):
+                    self._add("run", where, f"{name} is no text")
+            for name, moment in (("started_at", found["started_at"]), ("finished_at", finished_at)):
+                if isinstance(moment, str) and not _is_moment(moment):
+                    self._add("run", where, f"{name} is no moment: {moment[:40]!r}")
+        return count
 
     def _rows(self, connection: Connection, counts: dict[str, int], *, has_figures: bool) -> None:
         rows = select(
@@ -186,3 +220,10 @@ class _Check:
         if wrong:
             self._add("figures", where, f"kept otherwise than derived: {', '.join(sorted(set(wrong)))}")
         return True
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False

@@ -278,7 +278,17 @@ def _outcome_name(row: Row) -> str:
 
 
 def run_of(record: RunRecord) -> Run:
-    """A run as the store hands it out."""
+    """A run as the store hands it out.
+
+    Raises:
+        StoreError: it is damaged: SQLite keeps anything in a column of texts.
+    """
+    for name in ("run_id", "name", "preset", "plan_text", "started_at", "version", "project_commit"):
+        if not isinstance(getattr(record, name), str):
+            raise StoreError(
+                f"run {record.run_id!r} is damaged: its {name} is no text",
+                mend="edgewright store check names all such runs",
+            )
     return Run(
         run_id=record.run_id,
         name=record.name,

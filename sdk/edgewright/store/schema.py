@@ -20,10 +20,12 @@ from edgewright.errors import ConfigError, StoreError
 
 from .location import shown
 from .server import check_server, server_engine
+from .shape import is_cut_short
 
 BUSY_TIMEOUT_S = 30
 #: Smaller files are read whole in search of damage when they are opened, which takes some 0.1 s.
 CHECKED_BYTES = 32 << 20
+CUT_SHORT = "the file ends within a page"
 _HEADER = b"SQLite format 3\0"
 _MIGRATIONS = "edgewright.store:migrations"
 
@@ -170,6 +172,9 @@ def _inspect_file(path: Path, *, whole: bool) -> None:
                 revisions = [str(revision) for (revision,) in found]
             _check(str(path), tables, revisions, known)
             problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if whole else "ok"
+            page_bytes = int(connection.execute("PRAGMA page_size").fetchone()[0])
+            if whole and problem == "ok" and is_cut_short(path, page_bytes):
+                problem = CUT_SHORT
     except sqlite3.Error as error:
         raise StoreError(f"{path}: the store cannot be read: {error}") from None
     if problem != "ok":
