@@ -96,6 +96,26 @@ def test_export_writes_what_its_name_says(call: Call, path: Path, tmp_path: Path
     assert (one["runs"], one["rows"]) == (1, 2)
 
 
+def test_what_can_be_read_of_a_damaged_store_is_exported(call: Call, tmp_path: Path) -> None:
+    path, file = tmp_path / "damaged.sqlite", tmp_path / "one.jsonl"
+    with Store.open(path) as store:
+        for seed in range(2):
+            run_id = store.begin_run("night", "", "quick")
+            store.add_row(run_id, row(measured(launch(latencies(4.0, 20_000, seed=seed)))))
+    first, second = ids(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole = path.read_bytes()
+    at = whole.rindex(b'"earlier"') // 4096 * 4096
+    path.write_bytes(whole[:at] + b"\x5a" * 4096 + whole[at + 4096 :])
+    before = path.read_bytes()
+    told = call("export", "-o", str(file), "--run", first, store=path)
+    assert told.output == f"{file}: 1 runs, 1 rows\n", told
+    assert isinstance(call("export", "-o", str(file), "--run", second, store=path).exception, ConfigError)
+    assert "damaged" in str(call("export", "-o", str(file), store=path).exception)
+    assert path.read_bytes() == before and call("import", str(file), store=tmp_path / "new").exit_code == 0
+
+
 def test_export_refuses_what_it_cannot_write(call: Call, tmp_path: Path) -> None:
     assert isinstance(call("export", "-o", str(tmp_path / "all.csv")).exception, click.UsageError)
     assert isinstance(call("export", "-o", "/proc/none/all.jsonl").exception, ConfigError)

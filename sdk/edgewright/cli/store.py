@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,7 +117,6 @@ def export(output: Path, runs: tuple[str, ...], as_json: bool, store: str | None
     """Write runs and rows with all raw samples: as JSON lines without loss, or as a Parquet table."""
     from edgewright.errors import ConfigError, EdgewrightError
     from edgewright.report.figures import figures_of
-    from edgewright.store import Store
     from edgewright.store.points import derive_missing
     from edgewright.store.transfer import export_lines
 
@@ -123,7 +124,7 @@ def export(output: Path, runs: tuple[str, ...], as_json: bool, store: str | None
     is_table = output.suffix == ".parquet"
     if not is_table and output.suffix != ".jsonl" and suffixes != ".jsonl.gz":
         raise click.UsageError(f"{output}: not FILE.jsonl, FILE.jsonl.gz or FILE.parquet")
-    with Store.open(store) as opened:
+    with _readable(store, may_be_damaged=bool(runs) and not is_table) as opened:
         ids = _ids(opened, runs)
         try:
             if is_table:
@@ -176,6 +177,24 @@ def baseline(run: str, remove: bool, store: str | None) -> None:
     with Store.open(store) as opened:
         marked = mark_baseline(opened, run, is_baseline=not remove)
     click.echo(f"{marked.run_id}: {'no longer a baseline' if remove else 'a baseline, which stays'}")
+
+
+@contextmanager
+def _readable(location: str | None, *, may_be_damaged: bool) -> Iterator[Store]:
+    """A store; of a damaged one, which is not opened otherwise, what can still be read."""
+    from edgewright.errors import StoreError
+    from edgewright.store import Store
+
+    try:
+        opened = Store.open(location)
+    except StoreError:
+        if not may_be_damaged:
+            raise
+        with Store.as_it_is(location) as damaged:
+            yield damaged
+        return
+    with opened:
+        yield opened
 
 
 def _ids(opened: Store, runs: tuple[str, ...]) -> list[str]:

@@ -6,24 +6,21 @@ and compared. An older store is not upgraded for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, create_engine, inspect, select, text
+from sqlalchemy import Connection, Engine, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from edgewright.errors import ConfigError, StoreError
+from edgewright.errors import StoreError
 from edgewright.row import Row
 
 from .figures import RULES, Derive, differing
 from .location import database_url, default_location, shown
 from .rowcodec import row_from_json
-from .schema import CUT_SHORT, newest_revision, refuse_foreign, refuse_foreign_database
-from .server import server_engine
+from .schema import CUT_SHORT, newest_revision, read_only, refuse_foreign_database
 from .shape import is_cut_short, lacking
 from .tables import FiguresRecord, RowRecord, RunRecord, SeriesRecord
 
@@ -85,28 +82,6 @@ def check(location: str | Path | None, derive: Derive) -> Checked:
     url = database_url(default_location() if location is None else location)
     with read_only(url) as engine:
         return _Check(engine, shown(url), derive).run()
-
-
-@contextmanager
-def read_only(url: URL) -> Iterator[Engine]:
-    """An engine over a store as it is: neither made, nor upgraded, nor written to.
-
-    Raises:
-        ConfigError: there is no such file, or no driver for the database.
-        StoreError: the file is not a store, or from a newer version.
-    """
-    if url.get_backend_name() == "sqlite":
-        if not url.database or not Path(url.database).is_file():
-            raise ConfigError(f"{shown(url)}: no such store")
-        refuse_foreign(Path(url.database), whole=False)
-        path = Path(url.database).absolute().as_uri()
-        engine = create_engine(f"sqlite:///{path}?mode=ro&uri=true")
-    else:
-        engine = server_engine(url, writes=False)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 class _Check:

@@ -23,7 +23,7 @@ from .location import database_url, default_location, shown
 from .process import may_live, this_process
 from .records import Run, RunSummary, StoredRun
 from .rowcodec import row_from_json, row_to_json
-from .schema import make_engine, migrate, prepare_file
+from .schema import make_engine, migrate, prepare_file, read_only
 from .tables import RowRecord, RunRecord
 
 
@@ -62,6 +62,18 @@ class Store:
             store.close()
             raise
         return store
+
+    @classmethod
+    @contextmanager
+    def as_it_is(cls, location: str | Path | None = None) -> Iterator[Store]:
+        """A store to read from alone, damaged or not: neither made, nor upgraded, nor written to.
+
+        Raises:
+            ConfigError: there is no such store.
+            StoreError: not a store, or from a newer version.
+        """
+        with read_only(database_url(default_location() if location is None else location)) as engine:
+            yield cls(engine)
 
     @property
     def location(self) -> str:

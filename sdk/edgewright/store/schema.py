@@ -6,8 +6,8 @@ A refused file is left as it was: it is looked at through a read-only connection
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence, Set
-from contextlib import closing
+from collections.abc import Iterator, Sequence, Set
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -93,6 +93,28 @@ def refuse_foreign(path: Path, *, whole: bool | None = None) -> None:
         raise StoreError(f"{path}: not an Edgewright store: not a SQLite database")
     if size:
         _inspect_file(path, whole=size <= CHECKED_BYTES if whole is None else whole)
+
+
+@contextmanager
+def read_only(url: URL) -> Iterator[Engine]:
+    """An engine over a store as it is: neither made, nor upgraded, nor written to.
+
+    Raises:
+        ConfigError: there is no such file, or no driver for the database.
+        StoreError: the file is not a store, or from a newer version.
+    """
+    if url.get_backend_name() == "sqlite":
+        if not url.database or not Path(url.database).is_file():
+            raise ConfigError(f"{shown(url)}: no such store")
+        refuse_foreign(Path(url.database), whole=False)
+        path = Path(url.database).absolute().as_uri()
+        engine = create_engine(f"sqlite:///{path}?mode=ro&uri=true")
+    else:
+        engine = server_engine(url, writes=False)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def newest_revision() -> str:
