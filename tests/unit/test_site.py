@@ -242,7 +242,7 @@ def test_a_new_site_takes_the_place_of_the_old_one_whole(
     folder = tmp_path / "site"
     with Store.open(made.path) as store:
         build_site(store, folder, threshold=0.05, sampled=0)
-        (folder / "left-over.txt").write_text("of the old site")
+        (folder / "index.html").write_text("of the old site")
         left = tmp_path / f".{folder.name}.building-dead"
         left.mkdir()
         held = tmp_path / f".{folder.name}.building-alive"
@@ -251,7 +251,7 @@ def test_a_new_site_takes_the_place_of_the_old_one_whole(
         fcntl.flock(handle, fcntl.LOCK_EX)
         build_site(store, folder, threshold=0.05, sampled=0)
         os.close(handle)
-    assert not (folder / "left-over.txt").exists() and (folder / "index.html").exists()
+    assert (folder / "index.html").read_text() != "of the old site"
     assert sorted(path.name for path in tmp_path.iterdir()) == [held.name, "site"]
 
 
@@ -272,6 +272,39 @@ def test_nothing_but_a_site_is_replaced(what: str, made: Made, tmp_path: Path) -
     done = CliRunner().invoke(site_command, ["build", "-o", str(folder), "--store", str(made.path)])
     assert isinstance(done.exception, ConfigError) and done.exception.exit_code == 2
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["CNAME", ".git/HEAD", "devices/mine.txt"])
+def test_what_somebody_put_into_a_site_is_kept(name: str, made: Made, tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    words = ["build", "-o", str(folder), "--samples", "0", "--store", str(made.path)]
+    assert CliRunner().invoke(site_command, words).exit_code == 0
+    assert CliRunner().invoke(site_command, words).exit_code == 0
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("mine")
+    before = files(folder)
+    done = CliRunner().invoke(site_command, words)
+    assert isinstance(done.exception, ConfigError) and Path(name).name in str(done.exception)
+    assert files(folder) == before
+
+
+def test_a_site_of_a_version_that_listed_no_files_is_replaced(made: Made, tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / MARKER).write_text("edgewright site, 0.0.1, 2026-01-01T00:00:00+00:00\n")
+    (folder / "old.html").write_text("old")
+    with Store.open(made.path) as store:
+        build_site(store, folder, threshold=0.05, sampled=0)
+    assert not (folder / "old.html").exists() and (folder / "index.html").exists()
+
+
+@pytest.mark.parametrize("name", ["loop", "~nobody-of-that-name/site", "a\0b"])
+def test_a_place_where_no_folder_can_be_is_one_line(name: str, made: Made, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    place = name if name.startswith("~") else f"{tmp_path}/{name}"
+    with Store.open(made.path) as store, pytest.raises(ConfigError) as told:
+        build_site(store, Path(place), threshold=0.05, sampled=0)
+    assert "\n" not in str(told.value)
 
 
 def test_a_build_that_fails_leaves_the_old_site(

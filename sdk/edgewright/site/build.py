@@ -29,7 +29,8 @@ from .pages import ASSETS, Notes, Renderer, asset
 from .samples import samples_csv
 from .snapshot import SeriesView
 
-#: What tells a folder of ours from any other: its name, and what it begins with.
+#: What tells a folder of ours from any other: its name, and what it begins with. The lines after the first
+#: are the files that were written, so that nobody's own file beside them is taken for one.
 MARKER, _OURS = ".edgewright-site", "edgewright site"
 _BUILDING = ".building-"
 #: renameat2(2): names are relative to the current folder, and change places.
@@ -60,44 +61,64 @@ def build_site(store: Store, folder: Path, *, threshold: float, sampled: int) ->
         ConfigError: the folder is something else, or cannot be written.
         StoreError: the store cannot be read, or a row of it is damaged.
     """
-    folder = folder.expanduser().resolve()
     refuse_other(folder)
+    folder = folder.expanduser().resolve()
     try:
         with _beside(folder) as building:
             writer = _Writer(building)
             series, runs = _write(store, writer, threshold, sampled)
-            writer.text(
-                MARKER, f"{_OURS}, {__version__}, {datetime.now(UTC).isoformat(timespec='seconds')}\n"
-            )
+            head = f"{_OURS}, {__version__}, {datetime.now(UTC).isoformat(timespec='seconds')}"
+            writer.text(MARKER, "\n".join([head, *writer.paths]) + "\n")
             _swap(building, folder)
     except OSError as error:
         raise ConfigError(f"{folder}: the site cannot be written: {error.strerror}") from error
-    return Built(folder, writer.files, writer.size_bytes, series, runs)
+    return Built(folder, len(writer.paths), writer.size_bytes, series, runs)
 
 
 def refuse_other(folder: Path) -> None:
-    """Refuse to replace what is no site of ours.
+    """Refuse to replace what is no site of ours, or what somebody put into one.
 
     Raises:
         ConfigError: there is a file of that name, or a folder with something else in it.
     """
     try:
+        folder = folder.expanduser().resolve()
         if not folder.exists():
             return
         if not folder.is_dir():
             raise ConfigError(f"{folder}: not a folder")
         marker = folder / MARKER
-        if marker.is_file() and not marker.is_symlink():
-            with marker.open("rb") as stream:
-                if stream.read(len(_OURS)) == _OURS.encode():
-                    return
-        if any(folder.iterdir()):
+        written = _written(marker) if marker.is_file() and not marker.is_symlink() else None
+        other = next(folder.iterdir(), None) if written is None else _foreign(folder, written)
+        if other is not None:
             raise ConfigError(
-                f"{folder}: holds something that is no site of Edgewright's, and is left as it is",
+                f"{folder}: {other.name!r} in it is no site of Edgewright's, so it is left as it is",
                 mend="name a new folder",
             )
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be read: {error.strerror}") from error
+    except (RuntimeError, ValueError) as error:  # a link to itself, a home of nobody's, a NUL
+        raise ConfigError(f"{folder}: no place for a folder: {error}") from error
+
+
+def _written(marker: Path) -> frozenset[str] | None:
+    """The files of a site of ours; none at all for one of a version that did not list them."""
+    with marker.open("rb") as stream:
+        if stream.read(len(_OURS)) != _OURS.encode():
+            return None
+        return frozenset(stream.read().decode("utf-8", "replace").splitlines()[1:])
+
+
+def _foreign(folder: Path, written: frozenset[str]) -> Path | None:
+    """A file within a site that the build did not write."""
+    if not written:
+        return None
+    for parent, folders, names in os.walk(folder):
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        for path in (Path(parent, name) for name in (*names, *links)):
+            if path.relative_to(folder).as_posix() not in written and path != folder / MARKER:
+                return path
+    return None
 
 
 class _Writer:
@@ -105,7 +126,7 @@ class _Writer:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self.files = 0
+        self.paths: list[str] = []
         self.size_bytes = 0
 
     def text(self, path: str, text: str) -> None:
@@ -114,7 +135,7 @@ class _Writer:
         found.parent.mkdir(parents=True, exist_ok=True)
         with found.open("xb") as stream:
             stream.write(content)
-        self.files += 1
+        self.paths.append(path)
         self.size_bytes += len(content)
 
 
