@@ -19,7 +19,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from tests.devices.postgres import Postgres
 from tests.fakes import HOSTILE, latencies, launch, measured, plan_run, row
-from tests.stores import execute, store_of_revision
+from tests.stores import OLD_RUN, execute, store_of_revision
 
 from edgewright.errors import ConfigError, StoreError
 from edgewright.report.figures import figures_of
@@ -100,6 +100,24 @@ def test_an_earlier_store_is_upgraded_by_whoever_comes_first(location: str, revi
     assert at_once(location, 3, lambda store, _: store.run().rows) == [(SHORT,)] * 3
     assert execute(location, "SELECT version_num FROM alembic_version") == [(newest_revision(),)]
     assert check(location, figures_of).is_current
+
+
+def test_an_earlier_store_that_holds_a_cell_twice_loses_neither_row(location: str) -> None:
+    """Two processes that went on with one run could add both."""
+    store_of_revision(location, "0005", SHORT)
+    columns = "workload, recipe, device, profile, runtime, outcome, started_at, body, key"
+    for position in range(1, 4):
+        execute(
+            location,
+            f"INSERT INTO rows (run_id, position, {columns})"
+            f" SELECT run_id, :position, {columns} FROM rows WHERE position = 0",
+            position=position,
+        )
+    execute(location, "UPDATE rows SET key = 'cell 0' WHERE position < 3")
+    with Store.open(location) as store:
+        assert store.keys(OLD_RUN) == {0: "cell 0", 1: "cell 0+1", 2: "cell 0+2", 3: ""}
+        assert store.run().rows == (SHORT,) * 4
+    assert check(location, figures_of).problems == ()
 
 
 def test_a_new_store_is_made_once(location: str) -> None:
