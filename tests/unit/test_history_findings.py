@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,14 +18,14 @@ from tests.fakes import HOSTILE, PI5_FP32, device, environment, latencies, launc
 from edgewright.cli.history import history, regressions
 from edgewright.errors import ConfigError
 from edgewright.history import find_regressions, judged
-from edgewright.history.document import regressions_document
+from edgewright.history.document import Series, regressions_document
 from edgewright.history.junit import render_junit
 from edgewright.history.needed import needed_runs
 from edgewright.history.words import render_markdown, render_regressions
 from edgewright.report.figures import figures_of
 from edgewright.row import ArtifactInfo, Failed, Row, Skipped
 from edgewright.store import Store
-from edgewright.store.figures import Figures
+from edgewright.store.figures import Figures, SeriesKey
 
 #: One figure for each kind of row, made once: summarizing takes tens of milliseconds.
 LAUNCHES = [launch(latencies(4.2, 200, seed=n)) for n in range(2)]
@@ -316,6 +316,15 @@ def test_a_command_that_fails_is_one_line(bad: Nights, command: str, match: str)
 def test_a_good_run_tells_nobody(nights: Nights) -> None:
     nights.series(8)
     assert run(regressions, "--exec", "/nonexistent/mailer", nights=nights).return_value == 0
+
+
+def test_a_series_is_told_by_all_that_makes_its_key(nights: Nights) -> None:
+    nights.series(1)
+    document = json.loads(run(history, "--json", "-", nights=nights).output)
+    series = document["series"][0]["series"]
+    assert set(series) == {"id", *(field.name for field in fields(SeriesKey))}
+    key = SeriesKey(**{name: value for name, value in series.items() if name != "id"})
+    assert key.series_id == series["id"] and set(vars(Series)["__annotations__"]) == {"id"}
 
 
 def test_history_shows_series_and_their_changes(bad: Nights) -> None:

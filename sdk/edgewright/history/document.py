@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 from pydantic import Field
@@ -18,21 +19,11 @@ from .findings import AGAIN, Fact, Findings, Missing, Regression, differing
 from .series import Judged
 
 
-class Series(Contract):
+@dataclass(frozen=True)
+class Series(SeriesKey):
     """What must be alike for measurements to form a series; ``id`` is made from the rest."""
 
     id: str
-    workload: str
-    recipe: str
-    device: str
-    profile: str
-    unit: str
-    runtime: str
-    provider: str
-    threads: str
-    scenario: str
-    preset: str
-    conditions: str
 
 
 class Measurement(Contract):
@@ -144,9 +135,7 @@ UNITS = {"latency": "ns", "memory": "bytes", "energy": "mJ", "size": "bytes"}
 
 def history_document(found: Iterable[Judged], threshold: float) -> HistoryDocument:
     """Every series with its changes, by name."""
-    series = sorted(
-        (series_document(one) for one in found), key=lambda one: tuple(vars(one.series).values())[1:]
-    )
+    series = sorted((series_document(one) for one in found), key=lambda one: astuple(one.series))
     return HistoryDocument(
         schema="edgewright.history/1", generator=_GENERATOR, threshold=threshold, series=series
     )
