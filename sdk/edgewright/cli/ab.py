@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import farm_option, parse_feeds, provider_options, signer_of
+from .options import farm_option, parse_feeds, provider_options, signer_of, threshold_option
 from .quantities import parse_duration, parse_share
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ _MODEL = "{0}.onnx|{0}.tflite|FILE.py:FACTORY"
 @click.option(
     "--threads", type=click.IntRange(min=1), help="Threads; otherwise the device's performance cores."
 )
-@click.option(
-    "--threshold", default="5%", show_default=True, metavar="5%", help="The difference that must be told."
-)
+@threshold_option
 @click.option(
     "--budget", default="60s", show_default=True, metavar="60s|2m", help="How long to measure at most."
 )

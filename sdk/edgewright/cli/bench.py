@@ -10,11 +10,8 @@ import click
 
 from .options import (
     conditions_options,
-    drop_option,
-    farm_option,
-    fresh_option,
+    measuring_options,
     memory_bytes,
-    memory_option,
     meter_option,
     metered,
     option_name,
@@ -22,8 +19,6 @@ from .options import (
     preset_option,
     provider_options,
     signer_of,
-    store_option,
-    wait_option,
     within,
 )
 from .scenario import driving_from, scenario_options
@@ -57,12 +52,7 @@ from .scenario import driving_from, scenario_options
 @conditions_options
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the report as JSON.")
 @click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write the report as a page.")
-@drop_option
-@fresh_option
-@wait_option
-@memory_option
-@farm_option
-@store_option
+@measuring_options
 def bench(
     model: str,
     device: str,

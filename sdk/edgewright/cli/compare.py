@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import store_option
+from .options import store_option, threshold_option
 from .quantities import parse_share
 
 if TYPE_CHECKING:
@@ -20,9 +20,7 @@ _JSON = ".json"
 @click.command()
 @click.argument("a")
 @click.argument("b")
-@click.option(
-    "--threshold", default="5%", show_default=True, metavar="5%", help="The difference that must be told."
-)
+@threshold_option
 @click.option(
     "--across",
     multiple=True,

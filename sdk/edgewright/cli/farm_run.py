@@ -15,13 +15,9 @@ from edgewright.errors import ConfigError
 from .farm_site import tls_of, tls_options
 from .options import (
     conditions_options,
-    drop_option,
-    farm_option,
-    fresh_option,
-    memory_option,
+    measuring_options,
     preset_option,
-    store_option,
-    wait_option,
+    threshold_option,
 )
 from .quantities import parse_share
 
@@ -53,9 +49,7 @@ _LAST_GOOD = "last-good"
     metavar="last-good|RUN",
     help="Hold the rows against earlier ones; a slower row is a failure.",
 )
-@click.option(
-    "--threshold", default="5%", show_default=True, metavar="5%", help="The difference that must be told."
-)
+@threshold_option
 @click.option(
     "--retries",
     type=click.IntRange(0, 10),
@@ -93,12 +87,7 @@ _LAST_GOOD = "last-good"
     help="Have workers build and measure, which are with the scheduler there (edgewright farm worker).",
 )
 @tls_options
-@drop_option
-@fresh_option
-@wait_option
-@memory_option
-@farm_option
-@store_option
+@measuring_options
 def run(
     plan_file: Path,
     resume: bool,

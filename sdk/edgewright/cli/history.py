@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import store_option
+from .options import store_option, threshold_option
 from .quantities import parse_duration, parse_share
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 #: What ``history`` and ``regressions`` can look at.
 _QUANTITIES = ("latency", "memory", "energy", "size")
-_threshold = click.option(
-    "--threshold", default="5%", show_default=True, metavar="5%", help="The difference that must be told."
-)
 _GOOD, _BAD = 0, 1
 _STDERR = 2
 
@@ -31,7 +28,7 @@ _STDERR = 2
 @click.option(
     "--of", "quantity", type=click.Choice(_QUANTITIES), default="latency", show_default=True, help="Of what."
 )
-@_threshold
+@threshold_option
 @click.option("--json", "json_", type=click.Path(dir_okay=False, allow_dash=True), help="Write it as JSON.")
 @store_option
 def history(
@@ -64,7 +61,7 @@ def history(
 @click.option(
     "--of", "quantities", type=click.Choice(_QUANTITIES), multiple=True, help="Of what; latency otherwise."
 )
-@_threshold
+@threshold_option
 @click.option(
     "--recent",
     type=click.IntRange(min=1),

@@ -102,6 +102,24 @@ def memory_bytes(text: str | None) -> int:
     return parse_size(text, "--memory-limit") if text else 0
 
 
+def measuring_options(function: F) -> F:
+    """What whoever measures cells may say besides: limits, patience, devices and the store."""
+    for option in (store_option, farm_option, memory_option, wait_option, fresh_option, drop_option):
+        function = option(function)
+    return function
+
+
+def threshold_option(function: F) -> F:
+    """``--threshold SHARE``, for :func:`~.quantities.parse_share`."""
+    return click.option(
+        "--threshold",
+        default="5%",
+        show_default=True,
+        metavar="5%",
+        help="The difference that must be told.",
+    )(function)
+
+
 def conditions_options(function: F) -> F:
     """``--set-governor NAME``, ``--power-mode NAME`` and ``--cool-to 50C``."""
     governor = click.option(

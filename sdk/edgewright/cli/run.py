@@ -9,13 +9,8 @@ import click
 
 from .options import (
     conditions_options,
-    drop_option,
-    farm_option,
-    fresh_option,
-    memory_option,
+    measuring_options,
     preset_option,
-    store_option,
-    wait_option,
 )
 
 
@@ -29,12 +24,7 @@ from .options import (
 @click.option(
     "--markdown", "markdown_file", type=click.Path(path_type=Path), help="Write the report as Markdown."
 )
-@drop_option
-@fresh_option
-@wait_option
-@memory_option
-@farm_option
-@store_option
+@measuring_options
 def run(
     plan_file: Path,
     html_file: Path | None,

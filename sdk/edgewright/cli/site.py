@@ -6,12 +6,8 @@ from pathlib import Path
 
 import click
 
-from .options import store_option
+from .options import store_option, threshold_option
 from .quantities import parse_share
-
-_threshold = click.option(
-    "--threshold", default="5%", show_default=True, metavar="5%", help="The difference that must be told."
-)
 
 
 @click.group()
@@ -37,7 +33,7 @@ def site() -> None:
     metavar="RUNS",
     help="With the raw samples of so many of the newest runs.",
 )
-@_threshold
+@threshold_option
 @store_option
 def build(output: Path, sampled: int, threshold: str, store: str | None) -> None:
     """Write a static site: it opens from a disk, needs no network, and asks for nothing.
@@ -72,7 +68,7 @@ def build(output: Path, sampled: int, threshold: str, store: str | None) -> None
     multiple=True,
     help="Another name that readers call this server by, such as a proxy's; may be repeated.",
 )
-@_threshold
+@threshold_option
 @store_option
 def serve(
     host: str, port: int, token: str | None, names: tuple[str, ...], threshold: str, store: str | None
