@@ -233,6 +233,21 @@ def test_raw_samples_are_numbers_and_nothing_else() -> None:
     assert samples_csv(row(Failed("no", "timeout"))) is None
 
 
+def test_raw_samples_take_no_more_room_than_they_may(made: Made, tmp_path: Path) -> None:
+    with Store.open(made.path) as store:
+        whole = build_site(store, tmp_path / "whole", threshold=0.05, sampled=1)
+        files = sorted((tmp_path / "whole/samples").rglob("*.csv"))
+        room = sum(path.stat().st_size for path in files[:2]) + 100
+        less = build_site(store, tmp_path / "less", threshold=0.05, sampled=1, samples_bytes=room)
+    written = sorted((tmp_path / "less/samples").rglob("*.csv"))
+    assert [path.name for path in written] == [path.name for path in files[:2]] and len(files) > 2
+    assert less.files == whole.files - len(files) + 2 and less.size_bytes < whole.size_bytes
+    page = (tmp_path / "less/runs" / f"{run_slug(made.run_ids[-1])}.html").read_text()
+    assert f"for {len(files) - 2} of them there was no room here" in page
+    assert f'"samples":{[int(path.stem) for path in written]}'.replace(" ", "") in page
+    assert "no room" not in (tmp_path / "whole/runs" / f"{run_slug(made.run_ids[-1])}.html").read_text()
+
+
 @pytest.mark.parametrize("can_exchange", [True, False])
 def test_a_new_site_takes_the_place_of_the_old_one_whole(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool

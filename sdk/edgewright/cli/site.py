@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from .options import store_option, threshold_option
-from .quantities import parse_share
+from .quantities import parse_share, parse_size
 
 
 @click.group()
@@ -33,9 +33,16 @@ def site() -> None:
     metavar="RUNS",
     help="With the raw samples of so many of the newest runs.",
 )
+@click.option(
+    "--samples-size",
+    default="200M",
+    show_default=True,
+    metavar="200M",
+    help="What raw samples may take together; a row whose samples do not fit goes without.",
+)
 @threshold_option
 @store_option
-def build(output: Path, sampled: int, threshold: str, store: str | None) -> None:
+def build(output: Path, sampled: int, samples_size: str, threshold: str, store: str | None) -> None:
     """Write a static site: it opens from a disk, needs no network, and asks for nothing.
 
     Last night and what it changed, every device, every model by recipe and device, every series with its
@@ -45,10 +52,10 @@ def build(output: Path, sampled: int, threshold: str, store: str | None) -> None
     from edgewright.site.build import build_site, refuse_other
     from edgewright.store import Store
 
-    share = parse_share(threshold, "--threshold")
+    share, room_bytes = parse_share(threshold, "--threshold"), parse_size(samples_size, "--samples-size")
     refuse_other(output)
     with Store.open(store) as opened:
-        built = build_site(opened, output, threshold=share, sampled=sampled)
+        built = build_site(opened, output, threshold=share, sampled=sampled, samples_bytes=room_bytes)
     told = f"{built.series} series, {built.runs} runs, {built.files} files, {size(built.size_bytes)}"
     click.echo(f"{built.folder / 'index.html'}: {told}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from edgewright.history.series import Judged
@@ -90,14 +90,15 @@ class Book:
         """A series with its changes and all its points."""
         return series_text(self._renderer, one, view)
 
-    def run(self, one: Ended, *, has_samples: bool) -> str:
-        """A run; ``has_samples`` says whether the site has the raw samples of its rows."""
+    def run(self, one: Ended, *, samples: Sequence[int] | None) -> str:
+        """A run; ``samples`` are the numbers of the rows whose raw samples the site has, None for all."""
         return self._renderer.page(
             "run",
             f"runs/{run_slug(one.run.run_id)}.html",
             one=one,
             before=self._before.get(one.run.run_id),
-            has_samples=has_samples,
+            samples=True if samples is None else list(samples),
+            without=0 if samples is None else _measured(one) - len(samples),
         )
 
     def run_data(self, one: Ended) -> str:
@@ -112,6 +113,11 @@ class Book:
 def series_text(renderer: Renderer, one: Judged, view: SeriesView) -> str:
     """The page of a series."""
     return renderer.page("one_series", f"series/{view.slug}.html", view=view, page=series_page(one))
+
+
+def _measured(one: Ended) -> int:
+    """How many of its rows have raw samples."""
+    return sum(count for state, count in one.states.items() if state not in ("failed", "skipped"))
 
 
 def _before(newest_first: Iterable[Run]) -> dict[str, Run]:

@@ -6,10 +6,11 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,6 @@ from pathlib import Path
 from edgewright import __version__
 from edgewright.errors import ConfigError
 from edgewright.history.series import Judged
-from edgewright.row import Measured
 from edgewright.store import Store
 from edgewright.store.bodies import find_row
 from edgewright.store.nights import Ended
@@ -26,13 +26,15 @@ from .book import Book, series_text
 from .gather import gather
 from .names import run_slug
 from .pages import ASSETS, Notes, Renderer, asset
-from .samples import samples_csv
+from .samples import least_bytes, samples_lines
 from .snapshot import SeriesView
 
 #: What tells a folder of ours from any other: its name, and what it begins with. The lines after the first
 #: are the files that were written, so that nobody's own file beside them is taken for one.
 MARKER, _OURS = ".edgewright-site", "edgewright site"
 _BUILDING = ".building-"
+#: What raw samples take in a site unless told otherwise: a model of microseconds has 100 MB of them a row.
+SAMPLES_BYTES = 200 << 20
 #: renameat2(2): names are relative to the current folder, and change places.
 _HERE, _RENAME_EXCHANGE = -100, 2
 
@@ -48,7 +50,9 @@ class Built:
     runs: int
 
 
-def build_site(store: Store, folder: Path, *, threshold: float, sampled: int) -> Built:
+def build_site(
+    store: Store, folder: Path, *, threshold: float, sampled: int, samples_bytes: int = SAMPLES_BYTES
+) -> Built:
     """Write the site of a store.
 
     Args:
@@ -56,6 +60,7 @@ def build_site(store: Store, folder: Path, *, threshold: float, sampled: int) ->
         folder: which is made, or replaced when it is a site already.
         threshold: the relative difference that must be told.
         sampled: of so many of the newest runs the raw samples are written, too.
+        samples_bytes: those of a row stay out when all together would take more.
 
     Raises:
         ConfigError: the folder is something else, or cannot be written.
@@ -66,7 +71,7 @@ def build_site(store: Store, folder: Path, *, threshold: float, sampled: int) ->
     try:
         with _beside(folder) as building:
             writer = _Writer(building)
-            series, runs = _write(store, writer, threshold, sampled)
+            series, runs = _write(store, writer, threshold, _Samples(store, writer, sampled, samples_bytes))
             head = f"{_OURS}, {__version__}, {datetime.now(UTC).isoformat(timespec='seconds')}"
             writer.text(MARKER, "\n".join([head, *writer.paths]) + "\n")
             _swap(building, folder)
@@ -131,15 +136,50 @@ class _Writer:
 
     def text(self, path: str, text: str) -> None:
         """Write a file; each path is written once."""
-        found, content = self._root / path, text.encode("utf-8")
+        self.lines(path, (text,))
+
+    def lines(self, path: str, lines: Iterable[str], most_bytes: float = math.inf) -> bool:
+        """Write a file line by line; False, and it is not there, when it takes more than it may."""
+        found, size_bytes = self._root / path, 0
         found.parent.mkdir(parents=True, exist_ok=True)
         with found.open("xb") as stream:
-            stream.write(content)
+            for line in lines:
+                size_bytes += stream.write(line.encode("utf-8"))
+                if size_bytes > most_bytes:
+                    break
+        if size_bytes > most_bytes:
+            found.unlink()
+            return False
         self.paths.append(path)
-        self.size_bytes += len(content)
+        self.size_bytes += size_bytes
+        return True
 
 
-def _write(store: Store, writer: _Writer, threshold: float, sampled: int) -> tuple[int, int]:
+class _Samples:
+    """Raw samples of the newest runs, as many as there is room for."""
+
+    def __init__(self, store: Store, writer: _Writer, runs: int, room_bytes: int) -> None:
+        self._store = store
+        self._writer = writer
+        self._runs = runs
+        self._room_bytes = room_bytes
+
+    def write(self, place: int, run: Ended) -> list[int]:
+        """Those of a run, of which ``place`` were begun later; the numbers of the rows that have theirs."""
+        slug, found = run_slug(run.run.run_id), []
+        for position in range(run.rows if place < self._runs else 0):
+            row = find_row(self._store, run.run.run_id, position)
+            lines = samples_lines(row) if row is not None else None
+            if row is None or lines is None or least_bytes(row) > self._room_bytes:
+                continue
+            before = self._writer.size_bytes
+            if self._writer.lines(f"samples/{slug}/{position + 1}.csv", lines, self._room_bytes):
+                self._room_bytes -= self._writer.size_bytes - before
+                found.append(position + 1)
+        return found
+
+
+def _write(store: Store, writer: _Writer, threshold: float, samples: _Samples) -> tuple[int, int]:
     renderer = Renderer(Notes(datetime.now(UTC).isoformat(timespec="seconds")))
 
     def series(one: Judged, view: SeriesView) -> None:
@@ -158,20 +198,9 @@ def _write(store: Store, writer: _Writer, threshold: float, sampled: int) -> tup
         writer.text(f"pareto/{device.slug}.html", book.pareto(device))
     for place, run in enumerate(snapshot.runs):
         slug = run_slug(run.run.run_id)
-        if place < sampled:
-            _samples(store, writer, run)
-        writer.text(f"runs/{slug}.html", book.run(run, has_samples=place < sampled))
+        writer.text(f"runs/{slug}.html", book.run(run, samples=samples.write(place, run)))
         writer.text(f"data/runs/{slug}.js", book.run_data(run))
     return len(snapshot.series), len(snapshot.runs)
-
-
-def _samples(store: Store, writer: _Writer, run: Ended) -> None:
-    slug = run_slug(run.run.run_id)
-    for position in range(run.rows):
-        row = find_row(store, run.run.run_id, position)
-        text = samples_csv(row) if row is not None and isinstance(row.outcome, Measured) else None
-        if text is not None:
-            writer.text(f"samples/{slug}/{position + 1}.csv", text)
 
 
 @contextlib.contextmanager

@@ -153,7 +153,7 @@ class Live:
 
     def _run(self, book: Book, slug: str) -> Answer | None:
         run = book.snapshot.run(slug)
-        return None if run is None else Answer(book.run(run, has_samples=True).encode())
+        return None if run is None else Answer(book.run(run, samples=None).encode())
 
     def _run_data(self, book: Book, slug: str) -> Answer | None:
         run = book.snapshot.run(slug)

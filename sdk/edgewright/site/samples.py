@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from edgewright.row import Measured, Row
 
 _HEAD = "attempt,launch,phase,number,latency_ns\n"
+
+
+#: A line is no shorter; most are hardly longer.
+_LINE_BYTES = 16
 
 
 def samples_csv(row: Row) -> str | None:
@@ -15,11 +20,24 @@ def samples_csv(row: Row) -> str | None:
     ``attempt`` counts the measurements of the row, of which the last one counts; ``phase`` is first, warmup
     or steady; ``number`` counts the inferences of a phase in a launch. All count from 1.
     """
+    lines = samples_lines(row)
+    return None if lines is None else "".join(lines)
+
+
+def samples_lines(row: Row) -> Iterator[str] | None:
+    """The lines of :func:`samples_csv` one after another: a small model has millions."""
     if not isinstance(row.outcome, Measured):
         return None
     attempts = [*row.earlier, row.outcome]
-    lines = (line for number, attempt in enumerate(attempts, start=1) for line in _lines(number, attempt))
-    return _HEAD + "".join(lines)
+    lines = (_lines(number, attempt) for number, attempt in enumerate(attempts, start=1))
+    return chain((_HEAD,), chain.from_iterable(lines))
+
+
+def least_bytes(row: Row) -> int:
+    """What its samples take at least, known without writing them."""
+    attempts = [*row.earlier, *([row.outcome] if isinstance(row.outcome, Measured) else [])]
+    timings = [launch.timing for attempt in attempts for launch in attempt.launches]
+    return _LINE_BYTES * sum(1 + len(one.warmup_ns) + len(one.latency_ns) for one in timings if one)
 
 
 def _lines(attempt: int, measured: Measured) -> Iterator[str]:

@@ -101,7 +101,7 @@
       const key = (name) => (series === undefined ? "—" : all.texts[all[name][series]]);
       const state = text("state", i);
       const hasPage = series !== undefined && all.state[series] !== null;
-      const raw = page.samples && run.p50_ns[i] !== null;
+      const raw = (page.samples === true || page.samples.includes(run.row[i])) && run.p50_ns[i] !== null;
       return [
         figure(run.row[i], String),
         { text: key("workload"), head: true, href: hasPage ? `${root}series/${run.series[i]}.html` : "" },
