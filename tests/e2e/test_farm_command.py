@@ -113,6 +113,10 @@ def test_status_and_release(farm: QuickCommand) -> None:
         (("--junit", "none/junit.xml"), "none/junit.xml: no such folder"),
         (("--baseline", "20200101"), "store.sqlite: no run '20200101'"),
         (("--threshold", "much"), "much"),
+        (("--return-wait", "nan"), "'nan' is not a number of minutes"),
+        (("--return-wait", "inf"), "--return-wait"),
+        (("--wait", "nan"), "'nan' is not a number of minutes"),
+        (("--junit", "told", "--markdown-summary", "./told"), "told: named for junit and for summary"),
     ],
 )
 def test_what_is_refused_before_anything_is_measured(

@@ -14,6 +14,7 @@ from edgewright.errors import ConfigError
 
 from .farm_site import tls_of, tls_options
 from .options import (
+    Minutes,
     conditions_options,
     measuring_options,
     preset_option,
@@ -75,7 +76,7 @@ _LAST_GOOD = "last-good"
 @click.option(
     "--return-wait",
     "return_min",
-    type=click.FloatRange(min=0),
+    type=Minutes(),
     default=15.0,
     show_default=True,
     metavar="MINUTES",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -35,7 +36,11 @@ class Output:
 
     def check(self) -> None:
         """Refuse a report file that cannot be written before anything is measured."""
-        for path in self.files.values():
+        named: dict[Path, str] = {}
+        for name, path in self.files.items():
+            other = named.setdefault(Path(os.path.realpath(path)), name)
+            if other != name:
+                raise ConfigError(f"{path}: named for {other} and for {name}", mend="name two files")
             if not path.parent.is_dir():
                 raise ConfigError(f"{path}: no such folder")
             if path.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Callable
@@ -26,6 +27,20 @@ T = TypeVar("T")
 #: What TFLite's 32-bit sizes hold; no tensor that fits in memory has a longer axis.
 _LARGEST_SIZE = (1 << 31) - 1
 _SHAPE = re.compile(r"(?P<name>.+):(?P<sizes>[0-9]{1,18}(?:x[0-9]{1,18})*|scalar)", re.DOTALL)
+
+
+class Minutes(click.FloatRange):
+    """So many minutes, 0 or more; neither what is no number nor for ever, which a clock cannot wait for."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=60 * 24 * 365)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """As the class it is made from does, which takes ``nan`` for within any bounds."""
+        found = float(super().convert(value, param, ctx))
+        if math.isnan(found):
+            self.fail(f"{value!r} is not a number of minutes", param, ctx)
+        return found
 
 
 def farm_option(function: F) -> F:
@@ -56,7 +71,7 @@ def wait_option(function: F) -> F:
     return click.option(
         "--wait",
         "wait_min",
-        type=click.FloatRange(min=0),
+        type=Minutes(),
         default=30.0,
         show_default=True,
         metavar="MINUTES",
