@@ -205,12 +205,16 @@ def test_two_runs_side_by_side(opened: Opened, site: Site) -> None:
     assert (
         page.locator("#summary").inner_text() == "B against A: 1 slower, 1 faster, 3 same, 1 not applicable."
     )
+    assert page.locator("#exact").is_hidden()
     first = page.locator("#pairs tbody tr").first
     assert "slower" in first.inner_text() and "int8-static" in first.inner_text()
     page.locator("#swap").click()
     page.locator("#pairs tbody tr", has_text="slower").locator("text=prune50").wait_for()
     page.locator("#b").select_option(site.made.run_ids[-1])
     page.locator("#pairs tbody tr", has_text="not compared").wait_for()
+    page.locator("#a").select_option(site.made.run_ids[-2])
+    page.locator("#exact").click()
+    assert "by the raw samples of their launches" in page.locator("p.lead").inner_text()
 
 
 def test_what_was_measured_again_in_one_run_is_missing_in_none(

@@ -170,6 +170,14 @@ def test_every_file_is_where_it_belongs(built: Built, made: Made) -> None:
     assert not any(path.is_symlink() for path in built.folder.rglob("*"))
 
 
+def test_the_newest_run_is_held_against_the_one_before_by_raw_samples(built: Built, made: Made) -> None:
+    found = files(built.folder)
+    assert [name for name in found if name.startswith("exact/")] == [f"exact/{made.run_ids[-1]}.html"]
+    page = found[f"exact/{made.run_ids[-1]}.html"]
+    assert made.run_ids[-2] in page and "by the raw samples of their launches" in page
+    assert f'"{made.run_ids[-2]} {made.run_ids[-1]}":"exact/{made.run_ids[-1]}.html"' in found["compare.html"]
+
+
 def test_every_link_leads_to_a_page_that_is_there(built: Built) -> None:
     found = files(built.folder)
     broken = []

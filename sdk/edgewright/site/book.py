@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from edgewright.history.series import Judged
@@ -11,6 +11,7 @@ from edgewright.store.bodies import qualities
 from edgewright.store.nights import Ended
 
 from . import device_page
+from .exact import compared, is_small
 from .matrix import Workload, workloads
 from .names import run_slug
 from .pages import Notes, Renderer, data_file
@@ -26,14 +27,29 @@ class Book:
     """Pages and data as text, for a folder as for a browser.
 
     Methods raise :class:`~edgewright.errors.StoreError` where they need the store and it cannot be read.
+
+    Args:
+        store: what the snapshot is of.
+        snapshot: what is told.
+        is_live: whether a server answers with them.
+        exact: so many of the newest runs are held against the one before by raw samples, on further pages.
     """
 
-    def __init__(self, store: Store, snapshot: Snapshot, *, is_live: bool = False) -> None:
+    def __init__(self, store: Store, snapshot: Snapshot, *, is_live: bool = False, exact: int = 0) -> None:
         self._store = store
         self.snapshot = snapshot
         self._renderer = Renderer(Notes(snapshot.taken_at, is_live))
         self.workloads = workloads(snapshot)
         self._before = _before(one.run for one in snapshot.runs)
+        #: Path -> the two runs that are compared there, the earlier one first.
+        self.compared = dict(self._compared(exact))
+
+    def _compared(self, count: int) -> Iterator[tuple[str, tuple[Ended, Ended]]]:
+        ended = {one.run.run_id: one for one in self.snapshot.runs}
+        for one in self.snapshot.runs[:count]:
+            before = self._before.get(one.run.run_id)
+            if before is not None and is_small(ended[before.run_id], one):
+                yield f"exact/{run_slug(one.run.run_id)}.html", (ended[before.run_id], one)
 
     def fixed(self) -> dict[str, str]:
         """The pages and data that every site has, by path."""
@@ -53,7 +69,14 @@ class Book:
             "devices": {"devices": shown.devices},
             "series": {"count": len(shown.series)},
             "runs": {"runs": shown.runs[:_RUNS_LISTED], "before": self._before},
-            "compare": {"threshold": shown.threshold, "newest": [run_slug(run_id) for run_id in newest]},
+            "compare": {
+                "threshold": shown.threshold,
+                "newest": [run_slug(run_id) for run_id in newest],
+                "exact": {
+                    " ".join(run_slug(one.run.run_id) for one in pair): path
+                    for path, pair in self.compared.items()
+                },
+            },
         }
         pages = {
             f"{name}.html": self._renderer.page(name, f"{name}.html", **context)
@@ -105,9 +128,10 @@ class Book:
         """The rows of a run as data."""
         return data_file(f"runs/{run_slug(one.run.run_id)}", run_data(self._store, one))
 
-    def page(self, template: str, path: str, **context: Any) -> str:
-        """Any other page."""
-        return self._renderer.page(template, path, **context)
+    def exact(self, path: str, a: Ended, b: Ended) -> str:
+        """B against A by the raw samples of their launches."""
+        document = compared(self._store, a, b, self.snapshot.threshold)
+        return self._renderer.page("exact", path, document=document)
 
 
 def series_text(renderer: Renderer, one: Judged, view: SeriesView) -> str:

@@ -161,13 +161,13 @@ class _Samples:
     def __init__(self, store: Store, writer: _Writer, runs: int, room_bytes: int) -> None:
         self._store = store
         self._writer = writer
-        self._runs = runs
+        self.runs = runs
         self._room_bytes = room_bytes
 
     def write(self, place: int, run: Ended) -> list[int]:
         """Those of a run, of which ``place`` were begun later; the numbers of the rows that have theirs."""
         slug, found = run_slug(run.run.run_id), []
-        for position in range(run.rows if place < self._runs else 0):
+        for position in range(run.rows if place < self.runs else 0):
             row = find_row(self._store, run.run.run_id, position)
             lines = samples_lines(row) if row is not None else None
             if row is None or lines is None or least_bytes(row) > self._room_bytes:
@@ -186,7 +186,7 @@ def _write(store: Store, writer: _Writer, threshold: float, samples: _Samples) -
         writer.text(f"series/{view.slug}.html", series_text(renderer, one, view))
 
     snapshot = gather(store, threshold, series)
-    book = Book(store, snapshot)
+    book = Book(store, snapshot, exact=samples.runs)
     for name in ASSETS:
         writer.text(name, asset(name))
     for name, text in book.fixed().items():
@@ -196,6 +196,8 @@ def _write(store: Store, writer: _Writer, threshold: float, samples: _Samples) -
     for device in snapshot.devices:
         writer.text(f"devices/{device.slug}.html", book.device(device))
         writer.text(f"pareto/{device.slug}.html", book.pareto(device))
+    for path, pair in book.compared.items():
+        writer.text(path, book.exact(path, *pair))
     for place, run in enumerate(snapshot.runs):
         slug = run_slug(run.run.run_id)
         writer.text(f"runs/{slug}.html", book.run(run, samples=samples.write(place, run)))

@@ -83,7 +83,9 @@ const compared = (() => {
     const [a, b] = [first.value, second.value];
     history.replaceState(null, "", `#a=${a}&b=${b}`);
     const exact = document.getElementById("exact");
-    if (exact) { exact.hidden = false; exact.href = `exact.html?a=${a}&b=${b}`; }
+    // A server compares any two; a folder has the newest runs against the ones before.
+    const there = page.exact === null ? `exact.html?a=${a}&b=${b}` : page.exact[`${a} ${b}`];
+    if (exact) { exact.hidden = there === undefined; exact.href = there ?? ""; }
     summary.textContent = "reading the two runs …";
     const [before, after, all] = await Promise.all([bring(`runs/${a}`), bring(`runs/${b}`), bring("series")]);
     const place = new Map(all.slug.map((slug, i) => [slug, i]));

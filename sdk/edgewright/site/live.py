@@ -11,16 +11,13 @@ from dataclasses import dataclass, field
 
 from edgewright.errors import ConfigError, StoreError
 from edgewright.history.series import judge
-from edgewright.report.assemble import report_document
-from edgewright.report.comparison import Question, compare_document
-from edgewright.report.conditions import specimens
-from edgewright.report.matching import match
 from edgewright.store import Store
 from edgewright.store.bodies import find_row
 from edgewright.store.nights import newest_row
 from edgewright.store.points import histories
 
 from .book import Book
+from .exact import MOST_COMPARED, is_small
 from .gather import gather
 from .judging import QUANTITY, Known
 from .names import SLUG
@@ -36,8 +33,6 @@ HTML, SCRIPT, STYLE, CSV, JSON = (
 )
 #: What is shown is that old at least before the store is read again, and so many times as long as that takes.
 _LEAST_AGE_S, _AGES = 15.0, 20.0
-#: Comparing raw samples takes some 50 ms a pair.
-_MOST_COMPARED = 200
 
 
 @dataclass(frozen=True)
@@ -169,14 +164,11 @@ class Live:
         runs = book.snapshot.run(a), book.snapshot.run(b)
         if runs[0] is None or runs[1] is None:
             return None
-        if max(one.rows for one in runs if one) > _MOST_COMPARED:
-            reason = f"more than {_MOST_COMPARED} rows are compared in a terminal"
+        if not is_small(runs[0], runs[1]):
+            reason = f"more than {MOST_COMPARED} rows are compared in a terminal"
             raise ConfigError(reason, mend=f"edgewright compare {runs[0].run.run_id} {runs[1].run.run_id}")
         with self._comparing:
-            sides = [specimens(report_document(self._store.run(one.run.run_id))) for one in runs if one]
-            question = Question(runs[0].run.run_id, runs[1].run.run_id, self._threshold)
-            document = compare_document(match(*sides), question)
-        return Answer(book.page("exact", "exact.html", document=document).encode())
+            return Answer(book.exact("exact.html", runs[0], runs[1]).encode())
 
 
 def _page(make: Callable[..., str], one: object | None) -> Answer | None:
