@@ -347,7 +347,17 @@ def test_a_build_that_fails_leaves_the_old_site(
     assert files(folder) == before and [path.name for path in tmp_path.iterdir()] == ["site"]
 
 
+def test_a_store_that_is_not_there_takes_no_site_away(made: Made, tmp_path: Path) -> None:
+    words = ["build", "-o", str(tmp_path / "site"), "--samples", "0", "--store"]
+    assert CliRunner().invoke(site_command, [*words, str(made.path)]).exit_code == 0
+    before = files(tmp_path / "site")
+    done = CliRunner().invoke(site_command, [*words, str(tmp_path / "mistyped.sqlite")])
+    assert isinstance(done.exception, ConfigError) and "no such store" in str(done.exception)
+    assert files(tmp_path / "site") == before and not (tmp_path / "mistyped.sqlite").exists()
+
+
 def test_an_empty_store_has_a_site_too(tmp_path: Path) -> None:
+    Store.open(tmp_path / "s.sqlite").close()
     done = CliRunner().invoke(
         site_command, ["build", "-o", str(tmp_path / "site"), "--store", str(tmp_path / "s.sqlite")]
     )

@@ -124,6 +124,17 @@ def test_export_refuses_what_it_cannot_write(call: Call, tmp_path: Path) -> None
     assert not (tmp_path / "all.jsonl").exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("export", "-o", "all.jsonl"), ("prune", "--keep-runs", "1"), ("baseline", "x")],
+    ids=lambda w: w[0],
+)
+def test_what_only_reads_makes_no_store(call: Call, tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = call(*words, store=tmp_path / "mistyped.sqlite")
+    assert isinstance(done.exception, ConfigError) and "no such store" in str(done.exception)
+    assert not (tmp_path / "mistyped.sqlite").exists()
+
+
 def test_import_twice_adds_once(call: Call, tmp_path: Path) -> None:
     file, other = tmp_path / "all.jsonl", tmp_path / "other.sqlite"
     call("export", "-o", str(file))

@@ -54,7 +54,7 @@ def build(output: Path, sampled: int, samples_size: str, threshold: str, store: 
 
     share, room_bytes = parse_share(threshold, "--threshold"), parse_size(samples_size, "--samples-size")
     refuse_other(output)
-    with Store.open(store) as opened:
+    with Store.open(store, create=False) as opened:
         built = build_site(opened, output, threshold=share, sampled=sampled, samples_bytes=room_bytes)
     told = f"{built.series} series, {built.runs} runs, {built.files} files, {size(built.size_bytes)}"
     click.echo(f"{built.folder / 'index.html'}: {told}")

@@ -81,7 +81,7 @@ def prune(
 
     if (keep_days is None) == (keep_runs is None):
         raise click.UsageError("give one of --keep-days and --keep-runs")
-    with Store.open(store) as opened:
+    with Store.open(store, create=False) as opened:
         done = drop(opened, Keep(keep_days, keep_runs), needed_runs(opened), dry_run=dry_run)
     if as_json:
         _print(
@@ -174,7 +174,7 @@ def baseline(run: str, remove: bool, store: str | None) -> None:
     from edgewright.store import Store
     from edgewright.store.prune import mark_baseline
 
-    with Store.open(store) as opened:
+    with Store.open(store, create=False) as opened:
         marked = mark_baseline(opened, run, is_baseline=not remove)
     click.echo(f"{marked.run_id}: {'no longer a baseline' if remove else 'a baseline, which stays'}")
 
@@ -186,7 +186,7 @@ def _readable(location: str | None, *, may_be_damaged: bool) -> Iterator[Store]:
     from edgewright.store import Store
 
     try:
-        opened = Store.open(location)
+        opened = Store.open(location, create=False)
     except StoreError:
         if not may_be_damaged:
             raise

@@ -38,17 +38,21 @@ class Store:
         self._engine = engine
 
     @classmethod
-    def open(cls, location: str | Path | None = None) -> Store:
+    def open(cls, location: str | Path | None = None, *, create: bool = True) -> Store:
         """Open, create or upgrade the store at a path or URL, see :func:`~.location.database_url`.
 
-        Without a location: ``EDGEWRIGHT_STORE``, else the user's data directory.
+        Without a location: ``EDGEWRIGHT_STORE``, else the user's data directory. Whoever only tells what is
+        there creates nothing: a name that was mistyped is no store without runs.
 
         Raises:
-            ConfigError: the URL is not one, or its database driver is not installed.
+            ConfigError: the URL is not one, its database driver is not installed, or there is no such file
+                and none is to be made.
             StoreError: damaged, not a store, or from a newer version: it is left untouched; or a server that
                 cannot be reached, refuses, or is too old.
         """
         url = database_url(default_location() if location is None else location)
+        if not create and url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+            raise ConfigError(f"{shown(url)}: no such store")
         prepare_file(url)
         try:
             engine = make_engine(url)
