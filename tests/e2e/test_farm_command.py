@@ -62,10 +62,11 @@ def test_a_slower_row_is_exit_code_1(farm: QuickCommand, monkeypatch: pytest.Mon
     monkeypatch.setattr(baseline, "compare_document", slower)
     answer = farm("farm", "run", "plan.toml", "--baseline", "last-good", "--junit", "junit.xml")
     assert answer.code == 1 and "slower: relu.onnx as-is onnxruntime on local: " in answer.out, answer
+    assert "measured again, for they seem slower than they were: 1" in answer.err and "[3/3]" in answer.err
     (suite,) = ElementTree.fromstring((farm.folder / "junit.xml").read_bytes())
     assert suite.get("failures") == "1"
     run_id = answer.out.splitlines()[-1].split()[1].rstrip(":")
-    assert farm("farm", "accept", run_id).out == f"{run_id}: 1 slower row is good from now on\n"
+    assert farm("farm", "accept", run_id).out == f"{run_id}: 3 slower rows are good from now on\n"
     assert farm.refusal(2, "farm", "accept", run_id).endswith("has no rows that were marked as slower")
 
 

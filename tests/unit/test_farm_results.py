@@ -17,7 +17,8 @@ from tests.fakes import HOSTILE, latencies, launch, measured, row
 from edgewright.errors import ConfigError
 from edgewright.farm.execute import Task
 from edgewright.farm.subject import Subject
-from edgewright.nightly.baseline import LAST_GOOD, hold_against
+from edgewright.nightly.again import key_again
+from edgewright.nightly.baseline import LAST_GOOD, hold_against, newly_slower
 from edgewright.nightly.junit import render_junit
 from edgewright.nightly.results import CellResult, Comparisons, NightResult, results
 from edgewright.nightly.summary import MOST_LINES, render_summary
@@ -139,6 +140,45 @@ def test_a_slower_row_is_a_failure_and_no_baseline_for_the_next_night(store: Sto
     assert Baselines(store).accept(slow) == 1
     (against,) = held(store, still_slow).by_key.values()
     assert (against.pair.answer, against.run_id) == ("same", slow)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "again", "kind"),
+    [
+        (LAST_GOOD, (5.0, 5.0), "slower"),
+        (LAST_GOOD, (4.0, 5.0), "slower"),
+        (LAST_GOOD, (4.0, 4.0), "measured"),
+        ("", (4.0, 4.0), "measured"),
+        ("", (5.0, 4.0), "slower"),
+    ],
+)
+def test_of_a_cell_that_was_measured_again_the_middle_counts(
+    store: Store, baseline: str, again: tuple[float, ...], kind: str
+) -> None:
+    good = add(store, at(4.0, seed=1), at(2.0, CELLS[1]))
+    slow = store.begin_run("night", "", "quick")
+    store.add_row(slow, at(5.0, seed=3), f"{slow}/pi5/0")
+    store.add_row(slow, at(2.0, CELLS[1], seed=3), f"{slow}/pi5/1")
+    rows = store.rows_by_key(slow)
+    against = baseline or good
+    assert newly_slower(against, store.run(slow), rows, store, 0.05) == (f"{slow}/pi5/0",)
+    for number, ms in enumerate(again, start=1):
+        store.add_row(slow, at(ms, seed=4 + number), key_again(f"{slow}/pi5/0", number))
+    compared = held(store, slow, against)
+    assert compared.gone == () and set(compared.by_key) == set(rows)
+    assert (compared.by_key[f"{slow}/pi5/0"].pair.answer == "slower") == (kind == "slower")
+    marked = sum(ms == 5.0 for ms in (5.0, *again)) if kind == "slower" else 0
+    assert Baselines(store).was_slower(add(store, at(5.0, seed=9)), at(5.0)) == (
+        kind == "slower" and again[-1] == 5.0
+    )
+    assert Baselines(store).accept(slow) == marked
+
+
+def test_what_was_slower_already_is_not_measured_again(store: Store) -> None:
+    add(store, at(4.0, seed=1))
+    held(store, add(store, at(5.0, seed=2)))
+    still = add(store, at(5.0, seed=3))
+    assert newly_slower(LAST_GOOD, store.run(still), store.rows_by_key(still), store, 0.05) == ()
 
 
 def test_only_rows_of_the_same_cell_and_plan_are_looked_at(store: Store) -> None:

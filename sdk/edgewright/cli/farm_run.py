@@ -141,7 +141,7 @@ def run(
             opened, found.settings, name=found.plan.name, plan_text=found.text, fresh=fresh, resume=resume
         )
         job = NightWork(found.work, found.settings, begun, policy, found.plan.priority)
-        seconds = _measured(job, opened, engine, (again, share))
+        seconds = _measured(job, opened, engine, (again, baseline, share))
         opened.finish_run(begun.run_id)
         result = _result(job, opened, found.plan.name, seconds, (baseline, share))
     _write(result, chosen, github=github)
@@ -150,11 +150,11 @@ def run(
 
 
 def _measured(
-    job: NightWork, store: Store, engine: Engine, suspects: tuple[int, float]
+    job: NightWork, store: Store, engine: Engine, suspects: tuple[int, str | None, float]
 ) -> Mapping[str, float]:
     """Run the night, then measure again what seems slower; how long each cell took.
 
-    ``suspects``: how often they are measured again, and the threshold.
+    ``suspects``: how often they are measured again, what they are held against besides, and the threshold.
     """
     from edgewright.nightly import Night
     from edgewright.nightly.again import first_key
@@ -177,22 +177,29 @@ def _measured(
     return night.ledger.seconds
 
 
-def _again(job: NightWork, store: Store, view: FarmView, suspects: tuple[int, float]) -> WorkAgain | None:
+def _again(
+    job: NightWork, store: Store, view: FarmView, suspects: tuple[int, str | None, float]
+) -> WorkAgain | None:
     """What is to be measured again; a store that cannot be read for it is no reason to lose the night."""
     from edgewright.errors import StoreError
     from edgewright.nightly.again import again
+    from edgewright.nightly.baseline import newly_slower
 
-    times, threshold = suspects
+    times, baseline, threshold = suspects
+    run_id, slower = job.run.run_id, tuple[str, ...]()
     try:
-        more = again(job, store, times=times, threshold=threshold)
+        if times and baseline:
+            stored, rows = store.run(run_id), store.rows_by_key(run_id)
+            slower = newly_slower(baseline, stored, rows, store, threshold)
+        more = again(job, store, times=times, threshold=threshold, slower=slower)
     except StoreError as error:
         view.note(f"nothing is measured again: {error}")
         return None
     if more is not None:
         view.note(f"measured again, for they seem slower than they were: {len(more.chosen)}")
-        rows = store.rows_by_key(job.run.run_id)
+        rows = store.rows_by_key(run_id)
         for target in more.targets:
-            tasks = [task for group in more.groups(target, job.run.run_id) for task in group]
+            tasks = [task for group in more.groups(target, run_id) for task in group]
             view.more(target.name, len(tasks))
             for task in tasks:
                 if row := rows.get(task.key):

@@ -47,10 +47,13 @@ class WorkAgain(Work):
                 yield [replace(task, key=key_again(task.key, number)) for task in chosen]
 
 
-def again(job: NightWork, store: Store, *, times: int, threshold: float) -> WorkAgain | None:
+def again(
+    job: NightWork, store: Store, *, times: int, threshold: float, slower: Iterable[str] = ()
+) -> WorkAgain | None:
     """What of a night is to be measured again; None when nothing is.
 
-    That is every suspect, and what was begun to be measured again before the host was killed.
+    That is every suspect, what is ``slower`` than its baseline, by key, and what was begun to be measured
+    again before the host was killed.
 
     Raises:
         StoreError: the store cannot be read, or a row of it is damaged.
@@ -60,7 +63,7 @@ def again(job: NightWork, store: Store, *, times: int, threshold: float) -> Work
     known = set(keys.values())
     suspects = find_regressions(store, run_id, threshold=threshold).suspects if times else ()
     found = (keys[one.judged.points[-1].position] for one in suspects)
-    chosen = frozenset(filter(None, map(first_key, (*found, *_begun(keys.values())))))
+    chosen = frozenset(filter(None, map(first_key, (*found, *slower, *_begun(keys.values())))))
     more = WorkAgain(work.subjects, work.recipes, work.runtimes, work.targets, chosen, times)
     tasks = (task for target in work.targets for group in more.groups(target, run_id) for task in group)
     return more if any(task.key not in known for task in tasks) else None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import ColumnElement, delete, exists, select
 
-from edgewright.row import Row
+from edgewright.row import Cell, Row
 
 from .database import Store, run_of
 from .farm_tables import SlowerRecord
@@ -37,7 +37,6 @@ class Baselines:
 
         Rows that came out slower themselves are left out. Each comes as a run with that row alone.
         """
-        cell = row.cell
         with self._store._read() as session:
             run = session.scalars(select(RunRecord).where(RunRecord.run_id == run_id)).one()
             slower = exists().where(
@@ -47,13 +46,7 @@ class Baselines:
                 select(RunRecord, RowRecord.position, RowRecord.body)
                 .join(RunRecord, RunRecord.run_id == RowRecord.run_id)
                 .where(
-                    RowRecord.workload == cell.workload,
-                    RowRecord.recipe == cell.recipe,
-                    RowRecord.device == cell.device,
-                    RowRecord.runtime == cell.runtime,
-                    RowRecord.outcome == "measured",
-                    RunRecord.name == run.name,
-                    RunRecord.number < run.number,
+                    *_before(run, row.cell),
                     ~slower,
                 )
                 .order_by(RowRecord.number.desc())
@@ -64,6 +57,21 @@ class Baselines:
             earlier = self._store._row(earlier_run.run_id, position, body)
             if (earlier.preset, earlier.scenario) == (row.preset, row.scenario):
                 yield StoredRun(earlier_run, (earlier,))
+
+    def was_slower(self, run_id: str, row: Row) -> bool:
+        """Whether the row of the same cell that was measured last before, under that name, is marked."""
+        with self._store._read() as session:
+            run = session.scalars(select(RunRecord).where(RunRecord.run_id == run_id)).one()
+            last = session.execute(
+                select(RowRecord.run_id, RowRecord.key)
+                .join(RunRecord, RunRecord.run_id == RowRecord.run_id)
+                .where(
+                    *_before(run, row.cell),
+                )
+                .order_by(RowRecord.number.desc())
+                .limit(1)
+            ).first()
+            return last is not None and session.get(SlowerRecord, tuple(last)) is not None
 
     def mark_slower(self, run_id: str, rows: Mapping[str, Slower]) -> None:
         """Remember, by their keys, which rows of a run came out slower; earlier marks go."""
@@ -79,3 +87,16 @@ class Baselines:
             for record in marked:
                 session.delete(record)
             return len(marked)
+
+
+def _before(run: RunRecord, cell: Cell) -> tuple[ColumnElement[bool], ...]:
+    """Measured rows of a cell in the runs of the same name that were begun before."""
+    return (
+        RowRecord.workload == cell.workload,
+        RowRecord.recipe == cell.recipe,
+        RowRecord.device == cell.device,
+        RowRecord.runtime == cell.runtime,
+        RowRecord.outcome == "measured",
+        RunRecord.name == run.name,
+        RunRecord.number < run.number,
+    )
