@@ -345,6 +345,29 @@ def test_another_run_or_row_under_the_same_name_is_refused(path: Path, tmp_path:
     assert len(lines) == 4
 
 
+def test_a_cell_that_comes_twice_is_refused_before_anything_is_added(path: Path, tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in lines_of(path, tmp_path)]
+    lines[3]["row"]["key"] = lines[2]["row"]["key"]
+    file, other = tmp_path / "twice.jsonl", tmp_path / "other.sqlite"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    with Store.open(other) as store:
+        with pytest.raises(ConfigError, match="line 4: a second row of the cell 'cell 0'"):
+            import_file(store, file)
+        assert store.list_runs() == ()
+        file.write_text("\n".join(map(json.dumps, lines[:3])))
+        import_file(store, file)
+        lines[2]["row"]["position"] = 7
+        file.write_text("\n".join(map(json.dumps, lines[:3])))
+        with pytest.raises(StoreError, match="the cell 'cell 0' is stored as row 0 of run"):
+            import_file(store, file)
+
+
+def test_a_table_is_not_imported(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "all.parquet").write_bytes(b"PAR1\xb5 and so on")
+    with Store.open(path) as store, pytest.raises(ConfigError, match="a Parquet table, which is for other"):
+        import_file(store, tmp_path / "all.parquet")
+
+
 def test_a_file_cut_short_or_too_long_is_refused(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

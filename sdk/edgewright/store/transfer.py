@@ -28,7 +28,7 @@ from .tables import RowRecord, RunRecord
 
 #: Lines a transaction, so that who measures meanwhile is not kept waiting.
 _CHUNK = 20
-_GZIP_MAGIC, _SQLITE_MAGIC = b"\x1f\x8b", b"SQLite format 3\0"
+_GZIP_MAGIC, _SQLITE_MAGIC, _PARQUET_MAGIC = b"\x1f\x8b", b"SQLite format 3\0", b"PAR1"
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,10 @@ def import_file(store: Store, path: Path) -> Moved:
             head = stream.read(len(_SQLITE_MAGIC))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    if head.startswith(_PARQUET_MAGIC):
+        raise ConfigError(
+            f"{path}: a Parquet table, which is for other programs", mend="export as FILE.jsonl.gz to import"
+        )
     if head == _SQLITE_MAGIC:
         with _copied(path) as copy, Store.open(copy) as other:
             return _add_all(store, lambda: _lines_of(other), path)
@@ -137,10 +141,16 @@ def _lines_of(other: Store) -> Iterator[tuple[str, Line]]:
 
 def _add_all(store: Store, lines: Callable[[], Iterator[tuple[str, Line]]], path: Path) -> Moved:
     with store._read() as session:
-        run_id = ""
+        run_id, keys = "", set[str]()
         for where, line in lines():
             if isinstance(line, RowLine) and line.run_id != run_id:
                 raise ConfigError(f"{path}: {where}: a row of run {line.run_id!r}, which is not before it")
+            if isinstance(line, RunLine):
+                keys.clear()
+            elif line.key in keys:
+                raise ConfigError(f"{path}: {where}: a second row of the cell {line.key!r}")
+            elif line.key:
+                keys.add(line.key)
             run_id = line.run_id
             _is_there(session, line, f"{path}: {where}")
     adding = _Adding(store, path)
@@ -206,6 +216,13 @@ def _is_there(session: Session, line: Line, where: str) -> bool:
         select(RowRecord.body).where(RowRecord.run_id == line.run_id, RowRecord.position == line.position)
     )
     if body is None:
+        other = select(RowRecord.position).where(
+            RowRecord.run_id == line.run_id, RowRecord.key == _storable(line.key)
+        )
+        if line.key and (position := session.scalar(other)) is not None:
+            raise StoreError(
+                f"{where}: the cell {line.key!r} is stored as row {position} of run {line.run_id}"
+            )
         return False
     new = row_to_json(line.row)
     if body != new and row_to_json(row_from_json(body)) != new:
