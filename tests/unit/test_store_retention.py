@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,6 +109,30 @@ def test_what_is_wrong_is_named(path: Path, statement: str, kind: str, what: str
     found = check(path, figures_of)
     assert any(problem.kind == kind and what in problem.what for problem in found.problems), found.problems
     assert path.read_bytes() == before
+
+
+def test_a_store_where_nothing_can_be_written_is_checked_and_imported(path: Path, tmp_path: Path) -> None:
+    """As from a backup that is mounted read-only, in a namespace of a process of its own."""
+    place = tmp_path / "backup %?#"
+    place.mkdir()
+    fill(path, *ROWS)
+    settled(path)
+    shutil.copy(path, place / "store.sqlite")
+    able = subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False)
+    if able.returncode:
+        pytest.skip("no namespaces here")
+    script = (
+        'set -e; mount --bind "$1" "$1"; mount -o remount,ro,bind "$1"\n'
+        'edgewright() { "$PYTHON" -c "from edgewright.cli.main import main; main()" "$@"; }\n'
+        'edgewright store check --store "$1/store.sqlite"\n'
+        'edgewright store import "$1/store.sqlite" --store "$2"\n'
+    )
+    words = ["unshare", "-rm", "sh", "-c", script, "sh", str(place), str(tmp_path / "new")]
+    environ = {**os.environ, "PYTHON": sys.executable}
+    done = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done
+    assert "whole: 1 runs, 3 rows" in done.stdout and "1 runs and 3 rows are new" in done.stdout
+    assert [one.name for one in place.iterdir()] == ["store.sqlite"]
 
 
 def test_many_problems_are_counted_and_some_named(path: Path) -> None:

@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
@@ -20,7 +19,7 @@ from edgewright.errors import ConfigError, StoreError
 
 from .location import shown
 from .server import check_server, server_engine
-from .shape import is_cut_short
+from .shape import is_cut_short, reading_uri
 
 BUSY_TIMEOUT_S = 30
 #: Smaller files are read whole in search of damage when they are opened, which takes some 0.1 s.
@@ -107,8 +106,10 @@ def read_only(url: URL) -> Iterator[Engine]:
         if not url.database or not Path(url.database).is_file():
             raise ConfigError(f"{shown(url)}: no such store")
         refuse_foreign(Path(url.database), whole=False)
-        path = Path(url.database).absolute().as_uri()
-        engine = create_engine(f"sqlite:///{path}?mode=ro&uri=true")
+        address = reading_uri(Path(url.database))
+        engine = create_engine(
+            url, creator=lambda: sqlite3.connect(address, uri=True, check_same_thread=False)
+        )
     else:
         engine = server_engine(url, writes=False)
     try:
@@ -183,9 +184,8 @@ def _check(where: str, tables: Set[str], revisions: Sequence[str], known: Set[st
 def _inspect_file(path: Path, *, whole: bool) -> None:
     """Look at a SQLite file without writing to it."""
     known = {revision.revision for revision in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
-    uri = f"file:{quote(str(path))}?mode=ro"
     try:
-        with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as connection:
+        with closing(sqlite3.connect(reading_uri(path), uri=True, timeout=BUSY_TIMEOUT_S)) as connection:
             names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
             tables = {str(name) for (name,) in names if not str(name).startswith("sqlite_")}
             revisions = []

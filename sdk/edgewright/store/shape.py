@@ -1,7 +1,8 @@
-"""Whether a database has the tables that this version writes: every column and every index of them."""
+"""What can be seen of a database before it is used: is its file whole, has it the tables of this version."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +51,19 @@ def is_cut_short(path: Path, page_bytes: int) -> bool:
 
     While there is a journal, what is missing is in that.
     """
+    return path.stat().st_size % page_bytes != 0 and not _has_journal(path)
+
+
+def reading_uri(path: Path) -> str:
+    """The address by which SQLite reads a file, and writes nothing to it.
+
+    While it reads it has files of its own beside the store. Where it can make none, and nobody has made any,
+    as on a medium that cannot be written to, it is told that nobody changes the store meanwhile.
+    """
+    can_write = os.access(path.parent, os.W_OK)
+    return f"{path.absolute().as_uri()}?mode=ro{'' if can_write or _has_journal(path) else '&immutable=1'}"
+
+
+def _has_journal(path: Path) -> bool:
     journal = path.with_name(f"{path.name}-wal")
-    if path.stat().st_size % page_bytes == 0:
-        return False
-    return not (journal.exists() and journal.stat().st_size)
+    return journal.exists() and journal.stat().st_size > 0

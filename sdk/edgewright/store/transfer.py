@@ -24,6 +24,7 @@ from .database import Store, _outcome_name, _storable, run_of
 from .lines import FORMAT, Line, RowLine, RunLine, read_lines, run_line
 from .rowcodec import row_from_json, row_to_json
 from .schema import refuse_foreign
+from .shape import reading_uri
 from .tables import RowRecord, RunRecord
 
 #: Lines a transaction, so that who measures meanwhile is not kept waiting.
@@ -121,7 +122,7 @@ def _copied(path: Path) -> Iterator[Path]:
         copy = Path(folder) / "store.sqlite"
         try:
             with (
-                closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source,
+                closing(sqlite3.connect(reading_uri(path), uri=True)) as source,
                 closing(sqlite3.connect(copy)) as target,
             ):
                 source.backup(target)
