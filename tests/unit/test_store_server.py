@@ -12,8 +12,9 @@ from tests.fakes import row
 from edgewright.errors import StoreError
 from edgewright.report.figures import figures_of
 from edgewright.store import Store, server
-from edgewright.store.check import check, read_only
+from edgewright.store.check import check
 from edgewright.store.location import database_url, shown
+from edgewright.store.schema import read_only
 
 
 def refusal(url: str) -> str:
