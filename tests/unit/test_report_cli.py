@@ -82,7 +82,7 @@ def test_a_report_file_is_rendered_again(store: Path, tmp_path: Path) -> None:
         (["nonsense"], "no run 'nonsense'"),
         (["missing.json"], "missing.json: cannot be read: No such file or directory"),
         (["--html", "/dev/null/x.html"], "/dev/null/x.html: cannot be written"),
-        (["--store", "/dev/null/x"], "/dev/null/x: the store cannot be opened"),
+        (["--store", "/dev/null/x"], "/dev/null/x: no such store"),
         (["--list", "--html", "x"], "--list takes --json and --store only"),
         (["x.json", "--all-samples"], "--all-samples needs a stored run"),
         (["--store", "nonsense://x"], "store nonsense://...: neither SQLite nor PostgreSQL"),
@@ -92,3 +92,24 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     store: Path, quick: QuickCommand, words: list[str], message: str
 ) -> None:
     assert message in quick.refusal(2, "report", *words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("report",),
+        ("report", "--list"),
+        ("history",),
+        ("regressions",),
+        ("compare", "one", "other"),
+        ("farm", "accept", "one"),
+        ("serve",),
+    ],
+    ids=" ".join,
+)
+def test_a_store_s_name_that_was_mistyped_makes_none(
+    quick: QuickCommand, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    line = quick.refusal(2, *words, "--store", str(tmp_path / "mistyped.sqlite"))
+    assert line == f"{tmp_path / 'mistyped.sqlite'}: no such store"
+    assert not (tmp_path / "mistyped.sqlite").exists()

@@ -236,6 +236,7 @@ def test_no_header_breaks_the_gate(host: str, other: str) -> None:
 
 def test_short_tokens_and_ports_in_use_are_refused(served: Served, tmp_path: Path) -> None:
     store = str(tmp_path / "s.sqlite")
+    Store.open(store).close()
     done = CliRunner().invoke(serve, ["--token", "secret", "--store", store])
     assert isinstance(done.exception, ConfigError) and "can be guessed" in str(done.exception)
     done = CliRunner().invoke(serve, ["--port", str(served.server.port), "--store", store])

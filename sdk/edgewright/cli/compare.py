@@ -82,7 +82,7 @@ def _specimens(text: str, store: str | None) -> list[Specimen]:
     if source.endswith(_JSON):
         document = load_document(Path(source))
     else:
-        with Store.open(store) as opened:
+        with Store.open(store, create=False) as opened:
             document = report_document(opened.run(source))
     return select(document, selector, source) if selector else specimens(document)
 

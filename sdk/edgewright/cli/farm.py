@@ -77,7 +77,7 @@ def accept(run_id: str, store: str | None) -> None:
     """Take the rows of RUN that were slower for good: --baseline last-good holds later rows against them."""
     from edgewright.store import Baselines, Store
 
-    with Store.open(store) as opened:
+    with Store.open(store, create=False) as opened:
         found = opened.run(run_id).run.run_id
         count = Baselines(opened).accept(found)
     if not count:

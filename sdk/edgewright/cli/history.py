@@ -47,7 +47,7 @@ def history(
 
     share = parse_share(threshold, "--threshold")
     wanted = [_filter(text) for text in filters]
-    with Store.open(store) as opened:
+    with Store.open(store, create=False) as opened:
         found = judged(opened, wanted, quantity=quantity, threshold=share)
         document = history_document(found, share)
     if json_ is None:
@@ -109,7 +109,7 @@ def regressions(
 
     share = parse_share(threshold, "--threshold")
     words, timeout_s = _words(command), parse_duration(exec_timeout, "--exec-timeout")
-    with Store.open(store) as opened:
+    with Store.open(store, create=False) as opened:
         found = find_regressions(
             opened, run_id, quantities=quantities or ("latency",), threshold=share, recent=recent
         )

@@ -74,7 +74,7 @@ def _document(run: str | None, store: str | None, *, all_samples: bool) -> Repor
                 "--all-samples needs a stored run: a report file holds the samples it was given"
             )
         return load_document(Path(run))
-    with Store.open(store) as opened:
+    with Store.open(store, create=False) as opened:
         return report_document(opened.run(run), samples=None if all_samples else SAMPLES_PER_LAUNCH)
 
 
@@ -83,7 +83,7 @@ def _list(store: str | None, json_: str | None, run: str | None, files: dict[str
         raise click.UsageError("--list takes --json and --store only")
     from edgewright.store import Store
 
-    with Store.open(store) as opened:
+    with Store.open(store, create=False) as opened:
         summaries = opened.list_runs()
     if json_ is None:
         _print_list(summaries)

@@ -91,7 +91,7 @@ def serve(
 
     share = parse_share(threshold, "--threshold")
     make_gate(host, port, token, names)
-    with Store.open(store) as opened, SiteServer(host, port) as server:
+    with Store.open(store, create=False) as opened, SiteServer(host, port) as server:
         server.gate = make_gate(host, server.port, token, names)
         click.echo(f"reading {opened.location}", err=True)
         server.live = Live(opened, share)
