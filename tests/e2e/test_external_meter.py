@@ -87,7 +87,8 @@ def test_a_meter_of_the_host_and_a_device_over_ssh(board: Sshd, model: Path) -> 
         # It is the same machine, so the clocks are the same.
         assert clock.low_ns <= 0 <= clock.high_ns and clock.half_ns < 10**9
         meter = find_meter(device, config(command))
-        assert meter.reason == "" and meter.info.rate_hz == pytest.approx(20, rel=0.3)
+        # Twenty a second, or fewer where others have the processors.
+        assert meter.reason == "" and 8 < meter.info.rate_hz < 26
         result = measure(device, model, meter)
     found = check_figures(result)
     assert found.alignment is not None and found.alignment.offset_ns == pytest.approx(3e8, abs=2.5e8)
