@@ -188,6 +188,15 @@ def test_finalists_go_round_and_are_kept_apart_from_what_was_explored(played: Pl
     assert len(played.asked) == 10  # beside others, so another measurement
 
 
+def test_finalists_whose_files_come_out_the_same_share_a_measurement(played: Played) -> None:
+    played.shop.changed = True  # whatever is asked for
+    same = replace(built(INT8), sha256="f" * 64)
+    first, second = played.rig().finals([(INT8, same), (FP16, same)])
+    assert first == second and first.state == "measured"
+    assert played.asked == ["int8-minmax"] * 2 and len(played.store.run(played.run_id).rows) == 1
+    assert played.rig().finals([(FP16, same), (INT8, same)]) == [first, first] and len(played.asked) == 2
+
+
 def test_a_file_that_comes_out_as_another_is_not_measured(played: Played) -> None:
     played.shop.changed = True
     taken = played.rig().explore(PLAIN, built(PLAIN), never)

@@ -91,19 +91,16 @@ class FarmRig:
         effort = self._efforts.final
         asked = [(setting, self._artifact(setting, built)) for setting, built in settings]
         cells = [self._cell(made, setting, self._for(setting, effort)) for setting, made in asked]
-        together = _digest(sorted(cells))[:16]
+        together = _digest(sorted(set(cells)))[:16]
         keys = [f"final {together} {cell}" for cell in cells]
-        kept = [self._studies.row(self._lab.run_id, key) is not None for key in keys]
-        trials = [
-            self._trial(setting, made, self._for(setting, effort), key)
-            for (setting, made), key in zip(asked, keys, strict=True)
-        ]
+        trials: dict[str, Trial] = {}  # settings whose files come out the same are measured once
+        for (setting, made), key in zip(asked, keys, strict=True):
+            if key not in trials and self._studies.row(self._lab.run_id, key) is None:
+                trials[key] = self._trial(setting, made, self._for(setting, effort), key)
         with self._undisturbed():
-            self._in_turn([trial for trial, is_kept in zip(trials, kept, strict=True) if not is_kept], effort)
-        return [
-            self._taken(Place(self._lab.run_id, key)) if is_kept else self._keep(trial, key, "")
-            for trial, key, is_kept in zip(trials, keys, kept, strict=True)
-        ]
+            self._in_turn(list(trials.values()), effort)
+        taken = {key: self._keep(trial, key, "") for key, trial in trials.items()}
+        return [taken.get(key) or self._taken(Place(self._lab.run_id, key)) for key in keys]
 
     def known(self, place: Place) -> Figures | None:
         """See :class:`edgewright.tune.crew.Rig`."""
