@@ -117,7 +117,7 @@ class Device:
         return found
 
     def known(self, place: Kept) -> Figures | None:
-        return self.rows[place.key][1]
+        return self.rows[place.key][1] if place.key in self.rows else None
 
     def _run(self, key: str, setting: Setting, built: Built) -> Figures:
         if key not in self.jobs:

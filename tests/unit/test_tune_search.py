@@ -216,3 +216,21 @@ def test_only_a_warm_start_is_measured_when_nothing_else_was_asked_for() -> None
     assert book.begun == [Setting(threads=2), *warm]
     # another device's choice rests on it, so not even a hopeless one is given up
     assert {tried.state for tried in book.tried()} == {"measured"}
+
+
+def test_what_was_given_up_is_measured_when_another_device_chose_it() -> None:
+    chosen = Setting(quantize="int8-dynamic", threads=2)
+    book, device = Book(), Device(time=_dynamic_is_terrible)
+    search(question(trials=5), device=device, book=book).run()
+    given_up = next(tried for tried in book.tried() if tried.setting == chosen)
+    assert given_up.state == "stopped"
+    assert given_up.row
+    del device.rows[given_up.row.key]  # one launch is no measurement
+    for _ in range(2):
+        crew = Crew(Files(), device, book, lambda _: None)
+        again = Search(question(trials=6, warm=(chosen,)), replace(ground(), only_warm=True), crew)
+        again.run()
+        assert len(book.tried()) == 5 and len(book.begun) == 5
+        tried = book.kept[given_up.position]
+        assert (tried.setting, tried.state, tried.origin) == (chosen, "measured", "warm start")
+    assert chosen in {seen.setting for seen in again.known.seen}

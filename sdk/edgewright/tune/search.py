@@ -26,6 +26,8 @@ from .space import Place, Space, impossible
 
 #: Measured whatever is known of it: all else, or another device's choice, is held against it.
 _ASKED = ("baseline", "warm start")
+#: Files that exist and were not measured, or for one launch only.
+_GIVEN_UP = ("skipped", "collapsed", "ranked out", "stopped")
 _CYCLE: tuple[Origin, ...] = ("predicted", "front", "optuna")
 
 
@@ -115,14 +117,16 @@ class Search:
             if chosen is None:
                 return None
             setting, origin = chosen
-            tried = Tried(self._ground.place.name, len(self._tried), setting, origin)
+            before = self._tried.get(setting)
+            position = len(self._tried) if before is None else before.position
+            tried = Tried(self._ground.place.name, position, setting, origin)
             self._keep(tried)
         self._crew.builder.begin(tried.setting)
         return tried
 
     def _choose(self) -> tuple[Setting, Origin] | None:
         for setting, origin in self._seeds:
-            if self._is_open(setting):
+            if self._is_open(setting) or (origin == "warm start" and self._was_given_up(setting)):
                 return setting, origin
         left = [setting for setting in self._ground.settings if self._is_open(setting)]
         if not left or self._ground.only_warm:
@@ -144,6 +148,11 @@ class Search:
 
     def _is_open(self, setting: Setting) -> bool:
         return setting not in self._tried
+
+    def _was_given_up(self, setting: Setting) -> bool:
+        """Whether it could be measured, but was not, or not to the end, before it was asked for by name."""
+        tried = self._tried[setting]
+        return tried.built is not None and tried.origin not in _ASKED and tried.state in _GIVEN_UP
 
     def _planned(self) -> Iterator[tuple[Setting, Origin]]:
         """Baselines, the warm start, and seeds that differ from the first baseline in one axis."""
