@@ -7,7 +7,6 @@ there is one runtime code path, and a model that crashes its runtime does not ta
 from __future__ import annotations
 
 import sys
-import tempfile
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from edgewright_agent.protocol import TensorSpec
 from .artifact import sha256_file
 from .device import Device, Errand
 from .errors import DeviceError, MissingRuntime
+from .temporary import work_folder
 from .tensorfile import read_arrays, write_arrays
 from .workload import Array
 
@@ -57,8 +57,7 @@ def reference_run(
     Raises:
         DeviceError: what the agent says, with the target ``local``.
     """
-    with tempfile.TemporaryDirectory(prefix="edgewright-reference-") as folder:
-        where = Path(folder)
+    with work_folder("reference") as where:
         data = {"inputs.npz": _by_position(inputs), "evaluation.npz": _by_position(evaluation)}
         paths = {name: where / name for name, arrays in data.items() if arrays}
         for name, path in paths.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from edgewright.errors import (
 from edgewright.export import Request, exporter
 from edgewright.parity import compare
 from edgewright.recipe import Recipe, find_technique
+from edgewright.temporary import work_folder
 from edgewright.tensorfile import read_arrays, write_arrays
 from edgewright.workload import Array, Workload
 from edgewright.workload_check import torch_outputs
@@ -54,8 +54,8 @@ def build_record(
         held = store.find(key)  # another thread may have made it meanwhile
         if held is not None:
             return held
-        with tempfile.TemporaryDirectory(prefix="edgewright-build-") as folder:
-            return _Build(plan, store, Path(folder), progress or _silent, runner).make(key)
+        with work_folder("build") as folder:
+            return _Build(plan, store, folder, progress or _silent, runner).make(key)
 
 
 def open_workload(source: WorkloadSource) -> Workload:

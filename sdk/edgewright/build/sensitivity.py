@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from edgewright.config import did_you_mean, parse
 from edgewright.errors import CompressionError, ConfigError, EdgewrightError
 from edgewright.profile import DeviceProfile
 from edgewright.recipe import Recipe, find_technique, load_recipe
+from edgewright.temporary import work_folder
 from edgewright.workload import Array, Workload
 from edgewright.workloads import WorkloadSource
 
@@ -150,10 +150,10 @@ def quantized_alone(
         for sample in workload.calibration
     )
     effects = []
-    with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
+    with work_folder("sensitivity") as folder:
         for name, weights in _weighted_nodes(artifact.path, format):
             progress(f"quantize {name}")
-            out = Path(folder, f"one.{format}")
+            out = folder / f"one.{format}"
             job = FileJob(artifact.path, out, format, calibration, profile)
             try:
                 technique.apply(job, parse(_ALONE["quantize"](name), technique.options, "quantize"))

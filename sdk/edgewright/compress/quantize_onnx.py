@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import tempfile
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from edgewright.errors import CompressionError
 from edgewright.export.onnx import write_model
 from edgewright.export.onnx_tidy import strip
 from edgewright.profile import Int8Format
+from edgewright.temporary import work_folder
 from edgewright.workload import Array
 
 from . import FileJob
@@ -47,17 +47,17 @@ def quantize(job: FileJob, options: QuantizeOptions, chosen: Int8Format) -> tupl
 
     notes: tuple[str, ...] = ()
     with (
-        tempfile.TemporaryDirectory(prefix="edgewright-") as folder,
+        work_folder("quantize") as folder,
         foreign(CompressionError, "quantize (onnxruntime)"),
     ):
-        prepared, raw = Path(folder, "prepared.onnx"), Path(folder, "quantized.onnx")
+        prepared, raw = folder / "prepared.onnx", folder / "quantized.onnx"
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
         quant_pre_process(str(job.source), str(prepared), skip_symbolic_shape=True)
         _check_names(onnx.load(str(prepared)), (*options.keep, *options.only))
         if options.mode == "static":
             made = StaticOnnx(prepared, job, options, chosen)
-            kept, notes = in_floats(made, options, Path(folder), job.tell)
+            kept, notes = in_floats(made, options, folder, job.tell)
             made.write(raw, keep=(*options.keep, *kept), only=options.only)
             if options.bias_correction:
                 notes += made.correct_biases(raw)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from edgewright.config import did_you_mean
 from edgewright.errors import CompressionError, UnsupportedError
 from edgewright.export.tflite import INSTALL, open_interpreter
 from edgewright.files import write_atomic
+from edgewright.temporary import work_folder
 from edgewright.workload import Array
 
 from . import FileJob
@@ -37,13 +37,13 @@ def quantize(job: FileJob, options: QuantizeOptions) -> tuple[str, ...]:
     """
     notes: tuple[str, ...] = ()
     with (
-        tempfile.TemporaryDirectory(prefix="edgewright-") as folder,
+        work_folder("quantize") as folder,
         foreign(CompressionError, "quantize (ai-edge-quantizer)"),
     ):
         _check_names(bytearray(job.source.read_bytes()), (*options.keep, *options.only))
         if options.mode == "static":
             made = StaticTflite(job, options)
-            kept, notes = in_floats(made, options, Path(folder), job.tell)
+            kept, notes = in_floats(made, options, folder, job.tell)
             keep = (*options.keep, *kept)
             result = made.made(keep=keep, only=options.only)
             if options.bias_correction:

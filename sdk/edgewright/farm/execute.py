@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from edgewright.artifact import Artifact, Quality
@@ -24,6 +22,7 @@ from edgewright.errors import (
 from edgewright.profile import DeviceProfile
 from edgewright.recipe import Recipe
 from edgewright.row import ArtifactInfo, Cell, Failed, Outcome, Row, Skipped
+from edgewright.temporary import work_folder
 from edgewright.tensorfile import read_arrays
 from edgewright_agent import protocol as wire
 
@@ -248,7 +247,7 @@ def _judge(result: wire.RunResult, ready: Ready, device: Device) -> Quality | No
     ref = next((file for file in result.files if file.name == "evaluation.npz"), None)
     if ref is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
-        path = Path(folder) / ref.name
+    with work_folder("collected") as folder:
+        path = folder / ref.name
         device.collect(result.job_id, ref, path)
         return ready.subject.score(read_arrays(path), ready.artifact)

@@ -9,7 +9,6 @@ kept, and a second call takes no time of a layer that it has.
 from __future__ import annotations
 
 import random
-import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from edgewright.errors import AgentFault, UnsupportedError
 from edgewright.export.layers import write_layer
 from edgewright.latency.layers import LayerShape
 from edgewright.latency.table import LayerTable, TableFolder, TableKey
+from edgewright.temporary import work_folder
 from edgewright.untrusted import one_line
 from edgewright_agent import protocol as wire
 
@@ -82,8 +82,8 @@ class LayerTimes:
     def _timed(self, shapes: Sequence[LayerShape]) -> dict[LayerShape, float]:
         """One job."""
         device, name = self._bench.device, uuid.uuid4().hex
-        with tempfile.TemporaryDirectory(prefix="edgewright-layers-") as folder:
-            made = [self._written(shape, Path(folder, f"{at}")) for at, shape in enumerate(shapes, 1)]
+        with work_folder("layers") as folder:
+            made = [self._written(shape, folder / f"{at}") for at, shape in enumerate(shapes, 1)]
             seconds = [Second(artifact, self._runtime, at) for at, artifact in enumerate(made, 1)]
             job, files = make_job(
                 made[0],

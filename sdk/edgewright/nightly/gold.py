@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgewright.artifact import Artifact, sha256_file
+from edgewright.temporary import work_folder
 from edgewright.tensorfile import write_arrays
 from edgewright_agent.protocol import Tolerance
 
@@ -34,8 +33,7 @@ _SIZE, _CHANNELS, _WIDTH = 6, 2, 4
 @contextmanager
 def gold_standard(format_name: str) -> Iterator[Artifact]:
     """The model, its inputs and its outputs as files that last for the block."""
-    with TemporaryDirectory(prefix="edgewright-gold-") as folder:
-        where = Path(folder)
+    with work_folder("gold") as where:
         path = where / f"gold.{format_name}"
         is_tflite = format_name == "tflite"
         if is_tflite:

@@ -6,12 +6,10 @@ index, so that it stays true as they change.
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from edgewright.device import Device, DeviceTarget, Errand, Need, OnEvent
 from edgewright.device.answers import ignore
@@ -20,6 +18,7 @@ from edgewright.device.environment import environment_for, python_in
 from edgewright.device.facts import Facts, ask_facts
 from edgewright.errors import EdgewrightError, MissingRuntime
 from edgewright.profile import DeviceProfile
+from edgewright.temporary import work_folder
 from edgewright_agent.protocol import RuntimeInfo
 from edgewright_agent.protocol_provision import EnvRecord, Provision
 
@@ -128,8 +127,7 @@ def _fetched(
 ) -> Iterator[Fetched]:
     """pip's wheel and, offline, those of the plan, while the block lasts."""
     on_event({"event": "phase", "name": "fetch"})
-    with tempfile.TemporaryDirectory(prefix="edgewright-wheels-") as name:
-        folder = Path(name)
+    with work_folder("wheels") as folder:
         wanted = plan.requirements if wish.offline else ()
         try:
             fetched = fetch(pip, wanted, plan.provided, platform, folder)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import math
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +18,7 @@ from edgewright.history.series import Judged
 from edgewright.store import Store
 from edgewright.store.bodies import find_row
 from edgewright.store.nights import Ended
+from edgewright.temporary import held_folder, remove_unless_held
 
 from .book import Book, series_text
 from .gather import gather
@@ -210,35 +208,14 @@ def _beside(folder: Path) -> Iterator[Path]:
     """A new folder beside another, gone again unless it was moved; what killed builds left goes, too."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f".{_escaped(folder.name)}{_BUILDING}*"):
-        _remove_unless_held(left)
-    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}{_BUILDING}", dir=folder.parent))
-    handle = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        remove_unless_held(left)
+    with held_folder(folder.parent, f".{folder.name}{_BUILDING}") as made:
         made.chmod(0o755)
         yield made
-    finally:
-        os.close(handle)
-        shutil.rmtree(made, ignore_errors=True)
 
 
 def _escaped(name: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def _remove_unless_held(left: Path) -> None:
-    """Whoever builds holds a lock on its folder for as long as it lives."""
-    try:
-        handle = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return  # gone meanwhile, or no folder of a build
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(left, ignore_errors=True)
-    except BlockingIOError:
-        return  # somebody builds there
-    finally:
-        os.close(handle)
 
 
 def _swap(building: Path, folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from sqlalchemy.orm import Session
 from edgewright import __version__
 from edgewright.errors import ConfigError, StoreError
 from edgewright.files import replacing
+from edgewright.temporary import work_folder
 
 from .database import Store, _outcome_name, _storable, run_of
 from .lines import FORMAT, Line, RowLine, RunLine, read_lines, run_line
@@ -118,8 +118,8 @@ def import_file(store: Store, path: Path) -> Moved:
 def _copied(path: Path) -> Iterator[Path]:
     """A copy of another store, which may be upgraded; the file itself is left as it is."""
     refuse_foreign(path, whole=True)
-    with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
-        copy = Path(folder) / "store.sqlite"
+    with work_folder("store") as folder:
+        copy = folder / "store.sqlite"
         try:
             with (
                 closing(sqlite3.connect(reading_uri(path), uri=True)) as source,
