@@ -89,7 +89,20 @@ def test_what_cannot_be_told_apart_in_latency_is_chosen_by_what_it_loses() -> No
     )
     assert choice.best and choice.best.setting == QAT
     assert [seen.setting for seen in choice.tied] == [INT8]
-    assert "Not told apart from it in latency: int8-minmax" in choice.remarks[0]
+    assert choice.remarks[0] == (
+        "Not told apart from it in latency: int8-minmax in onnxruntime with 1 thread; it loses least."
+    )
+
+
+def test_what_cannot_be_told_apart_from_the_plain_model_is_not_called_faster() -> None:
+    fp16 = Setting(quantize="fp16")
+    choice = chosen(measured(PLAIN, 10.0, half=0.1, mb=1.0), measured(fp16, 10.1, half=0.1, mb=0.5))
+    assert choice.best and choice.best.setting == fp16
+    assert "not told apart from fp32 in onnxruntime with 1 thread" in choice.sentence
+    assert "faster" not in choice.sentence
+    assert choice.remarks[0].endswith("; its file is the smallest of those that lose no more.")
+    alike = chosen(measured(PLAIN, 10.0, half=0.1), measured(replace(PLAIN, threads=2), 10.0, half=0.1))
+    assert alike.remarks[0].endswith("; nothing else that costs the same is better.")
 
 
 def test_no_compressed_setting_is_faster() -> None:

@@ -75,7 +75,7 @@ def choose(known: Known, bounds: Bounds, objective: Objective, place: str) -> Ch
         best,
         _sentence(known, best, feasible, objective, place),
         tied,
-        remarks=tuple(_remarks(known, best, least, tied, usable, bounds, objective)),
+        remarks=tuple(_remarks(known, best, tied, usable, bounds, objective)),
     )
 
 
@@ -87,8 +87,12 @@ def _of_like_effort(known: Known, feasible: Sequence[Seen]) -> Sequence[Seen]:
 
 def _preference(known: Known, seen: Seen) -> tuple[float, int, int, float]:
     """Of settings that cost the same: what loses least, then the smaller file, then the shorter recipe."""
-    loss = seen.built.loss or 0.0
-    return round(loss / _SAME_LOSS), seen.built.size_bytes, seen.setting.steps, known.cost(seen.figures).value
+    return _lost(seen), seen.built.size_bytes, seen.setting.steps, known.cost(seen.figures).value
+
+
+def _lost(seen: Seen) -> int:
+    """What it loses, in steps that count."""
+    return round((seen.built.loss or 0.0) / _SAME_LOSS)
 
 
 def _sentence(known: Known, best: Seen, feasible: Sequence[Seen], objective: Objective, place: str) -> str:
@@ -111,7 +115,9 @@ def _sentence(known: Known, best: Seen, feasible: Sequence[Seen], objective: Obj
                 )
         return f"Ship {place} as it is, uncompressed, {_where(best)}: {cost}; {why}."
     parts = [cost]
-    if plain is not None:
+    if plain is not None and meet(known.cost(plain.figures), known.cost(best.figures)):
+        parts.append(f"not told apart from {plain.setting.words}")
+    elif plain is not None:
         times = known.cost(plain.figures).value / known.cost(best.figures).value
         parts.append(f"{ratio(times)} {_better(objective)} than {plain.setting.words}")
     if best.built.quality is not None:
@@ -125,7 +131,6 @@ def _sentence(known: Known, best: Seen, feasible: Sequence[Seen], objective: Obj
 def _remarks(
     known: Known,
     best: Seen,
-    least: Seen,
     tied: Sequence[Seen],
     usable: Sequence[Seen],
     bounds: Bounds,
@@ -134,8 +139,7 @@ def _remarks(
     found = []
     if tied:
         names = ", ".join(s.setting.words for s in tied)
-        by = "it loses least" if best is not least else "nothing else that costs the same is better"
-        found.append(f"Not told apart from it in {objective}: {names}; {by}.")
+        found.append(f"Not told apart from it in {objective}: {names}; {_why_best(best, tied)}.")
     if best.built.quality is None:
         found.append("Quality was not judged: the workload has no evaluate, so the choice is by cost alone.")
     if best.figures.status != "valid":
@@ -151,6 +155,16 @@ def _remarks(
         cost = _told(known.cost(seen.figures), objective)
         found.append(f"{seen.setting.words} costs less, {cost}, but {broken.sentence}.")
     return found
+
+
+def _why_best(best: Seen, tied: Sequence[Seen]) -> str:
+    """What decided among settings that cost the same, in the order of :func:`_preference`."""
+    if _lost(best) < min(map(_lost, tied)):
+        return "it loses least"
+    alike = [seen for seen in tied if _lost(seen) == _lost(best)]
+    if best.built.size_bytes < min(seen.built.size_bytes for seen in alike):
+        return "its file is the smallest of those that lose no more"
+    return "nothing else that costs the same is better"
 
 
 def _none(known: Known, usable: Sequence[Seen], bounds: Bounds, place: str) -> Choice:
