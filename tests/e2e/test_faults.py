@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from tests.devices import require
 from tests.devices.delay import delayed
 from tests.devices.hosts import Board, Host, Running, until
+from tests.devices.limits import limited_memory
 from tests.devices.netns import Lab
 from tests.models import onnx_zoo
 
@@ -235,24 +235,6 @@ def test_a_disk_that_fills_up_while_the_job_runs(host: Host, board: Board) -> No
 # --- memory ----------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def limited_memory(board: Board, limit_bytes: int) -> Iterator[None]:
-    """All that the device's server starts shares so much memory: a cgroup of version 1, see cgroups(7)."""
-    tree = Path("/sys/fs/cgroup/memory")
-    require((tree / "memory.limit_in_bytes").exists(), "no memory controller of cgroup version 1 here")
-    group = tree / f"edgewright-{os.getpid()}-{board.name}"
-    group.mkdir()
-    try:
-        (group / "memory.limit_in_bytes").write_text(str(limit_bytes))
-        (group / "cgroup.procs").write_text(str(board.node.sshd.pid))
-        yield
-    finally:
-        for pid in (group / "cgroup.procs").read_text().split():
-            (tree / "cgroup.procs").write_text(pid)
-        until(lambda: not (group / "cgroup.procs").read_text().split(), "an empty group")
-        group.rmdir()
-
-
 @pytest.mark.long
 def test_a_worker_over_its_memory_limit(host: Host, board: Board) -> None:
     answer = host(*bench(board), "--memory-limit", "24M")
@@ -267,7 +249,7 @@ def test_a_worker_over_its_memory_limit(host: Host, board: Board) -> None:
 def test_a_device_without_enough_memory(host: Host, board: Board) -> None:
     """The kernel ends the worker; the agent lives to tell, and the device is as usable as before."""
     greedy_model(host.folder / "greedy.onnx", 512 * MIB)
-    with limited_memory(board, 192 * MIB):
+    with limited_memory(board.node, 192 * MIB):
         answer = host(*bench(board, "greedy.onnx"))
         assert answer.code == 1, answer
         (row,) = host.rows()
