@@ -174,6 +174,13 @@ def test_finalists_decide_once_they_are_measured_beside_each_other() -> None:
     assert best and best.setting == QAT
 
 
+def test_settings_whose_files_come_out_the_same_take_one_place_among_the_finalists() -> None:
+    one, same = measured(INT8, 5.0), measured(replace(INT8, keep_floats=1), 5.0)
+    same = replace(same, built=replace(same.built, sha256=one.built.sha256))
+    chosen_ones = finalists(known(measured(PLAIN, 10), same, one, measured(QAT, 5.01)), Bounds())
+    assert {seen.setting for seen in chosen_ones} == {PLAIN, INT8, QAT}
+
+
 @pytest.mark.parametrize("limit", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_bound_is_a_positive_number(limit: float) -> None:
     with pytest.raises(ValueError, match="max_latency_ms"):

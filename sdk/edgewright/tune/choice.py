@@ -41,8 +41,11 @@ class Choice:
 
 def finalists(known: Known, bounds: Bounds) -> list[Seen]:
     """What is worth measuring with more effort; those that decide what is chosen."""
-    feasible = sorted(
-        (seen for seen in known.feasible() if _usable(seen)), key=lambda s: known.cost(s.figures).value
+    feasible = _by_file(
+        sorted(
+            (seen for seen in known.feasible() if _usable(seen)),
+            key=lambda s: (known.cost(s.figures).value, s.setting.steps),
+        )
     )
     chosen = feasible[:1]
     chosen += [s for s in feasible[1:] if meet(known.cost(s.figures), known.cost(feasible[0].figures))]
@@ -52,6 +55,14 @@ def finalists(known: Known, bounds: Bounds) -> list[Seen]:
     if plain is not None and plain not in chosen:
         chosen.append(plain)
     return chosen
+
+
+def _by_file(ordered: Sequence[Seen]) -> list[Seen]:
+    """The first of those whose files come out the same and run alike: no file is measured beside itself."""
+    found: dict[tuple[str, str, int], Seen] = {}
+    for seen in ordered:
+        found.setdefault((seen.built.sha256, seen.setting.runtime, seen.setting.threads), seen)
+    return list(found.values())
 
 
 def choose(known: Known, bounds: Bounds, objective: Objective, place: str) -> Choice:
