@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -104,7 +105,8 @@ def test_what_another_user_left_and_what_is_no_folder_stays(
 def test_a_folder_that_was_taken_for_left_before_it_was_held_is_made_anew(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flock, taken = temporary.fcntl.flock, []
+    flock = fcntl.flock
+    taken: list[list[str]] = []
 
     def late(handle: int, how: int) -> None:
         if not taken:
@@ -112,7 +114,7 @@ def test_a_folder_that_was_taken_for_left_before_it_was_held_is_made_anew(
             (place / taken[0][0]).rmdir()
         flock(handle, how)
 
-    monkeypatch.setattr(temporary.fcntl, "flock", late)
+    monkeypatch.setattr(fcntl, "flock", late)
     with work_folder("build") as folder:
         assert names(place) == [folder.name] != taken[0]
 
