@@ -1,6 +1,6 @@
 """``edgewright tune`` for two devices whose best settings differ, and the price of swapping them.
 
-    python benchmarks/tune_devices.py [--workload FILE.py:FACTORY] [--trials 12] [--keep DIR]
+    python benchmarks/tune_devices.py [--workload FILE.py:FACTORY] [--trials 12] [--brief] [--keep DIR]
 
 Both devices are reached over OpenSSH in network namespaces made for this, which needs root:
 
@@ -9,7 +9,7 @@ Both devices are reached over OpenSSH in network namespaces made for this, which
 
 and then ``edgewright transfer`` takes the study to a third one:
 
-    other    two processors; its Python has ai-edge-litert and nothing else
+    other    all processors; its Python has ai-edge-litert and nothing else
 
 Prints what the commands print: for each device the recommendation with its reason, and the regret matrix.
 ``--keep`` keeps the pages, the data and the store.
@@ -90,6 +90,12 @@ def python(runtime: str) -> str:
     return str(ROOT / "build/envs" / runtime / "bin/python")
 
 
+def profile() -> str:
+    """The one of this machine's processor."""
+    has_vnni = "vnni" in Path("/proc/cpuinfo").read_text()
+    return "x86-64-vnni-linux" if has_vnni else "x86-64-linux"
+
+
 @contextlib.contextmanager
 def devices(folder: Path) -> Iterator[Lab]:
     """The three devices, and a farm file in ``folder``."""
@@ -98,7 +104,7 @@ def devices(folder: Path) -> Iterator[Lab]:
         narrow = lab.add(disk="256m", inside=ONE_PROCESSOR)
         other = lab.add(disk="256m")
         farm = [
-            wide.sshd.farm_toml("wide", python=python("onnxruntime"), profile="x86-64-vnni-linux"),
+            wide.sshd.farm_toml("wide", python=python("onnxruntime"), profile=profile()),
             narrow.sshd.farm_toml("narrow", python=python("tflite-runtime")),
             other.sshd.farm_toml("other", python=python("ai-edge-litert")),
         ]
@@ -140,18 +146,10 @@ def main() -> int:
         (folder / "home").mkdir()
         (folder / "space.toml").write_text(asked.space.read_text() if asked.space else SPACE)
         with devices(folder) as lab:
-            words = [
-                "tune",
-                asked.workload,
-                "--device",
-                "wide",
-                "--device",
-                "narrow",
-                "--space",
-                "space.toml",
-            ]
+            words = ["tune", asked.workload, "--device", "wide", "--device", "narrow"]
+            words += ["--space", "space.toml", "-o", "tune"]
             words += ["--trials", str(asked.trials), "--final-preset", asked.final_preset]
-            code = run(lab, folder, *words, "-o", "tune", presets=presets)
+            code = run(lab, folder, *words, presets=presets)
             if code == 0:
                 study = str(json.loads((folder / "tune/study.json").read_text())["study"]["id"])
                 words = ["transfer", study, "--device", "other", "-o", "transfer"]

@@ -7,7 +7,8 @@ judged as in any study, and measured in processes of its own, only more briefly 
 cache, the store and all temporary files are in a folder of their own, which is looked at afterwards.
 
 Prints the resident set of the host's process after every so many trials, what became of the trials, the
-growth from the first of these figures to the last, and the temporary files that are left.
+growth from the first of these figures to the last, and the temporary files that are left: torch makes one
+empty folder for a cache of its own.
 """
 
 from __future__ import annotations
@@ -141,7 +142,9 @@ def run(folder: Path, trials: int, every: int) -> None:
     states = ", ".join(
         f"{count} {state}" for state, count in Counter(one.state for one in tried).most_common()
     )
-    print(f"{len(tried)} trials: {states}")
+    files = {one.built.sha256 for one in tried if one.built}
+    rows = {one.row.key for one in tried if one.row}
+    print(f"{len(tried)} trials: {states}; {len(files)} different files, {len(rows)} measurements")
     for reason, count in Counter(one.reason for one in tried if one.reason).most_common(5):
         print(f"  {count} times: {reason}")
     if len(watch.resident) > 1:
