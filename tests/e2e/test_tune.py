@@ -162,3 +162,23 @@ def test_killed_and_gone_on_with_by_the_same_command(own_home: Path, tmp_path: P
     assert max(Counter(recipe for recipe, _ in rows).values()) <= 2  # on the way, and as a finalist
     printed = Edgewright(tmp_path)("tune", "--resume", study[:12], "--store", "store.sqlite")
     assert printed.code == 0 and data["devices"][0]["sentence"] in printed.out
+
+
+@pytest.mark.long
+def test_what_a_killed_build_left_goes_with_the_next(
+    own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net.py").write_text(SMALL_NET, encoding="utf-8")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    words = ["build", "net.py:workload", "--recipe", "int8-static", "--profile", "x86-64-linux"]
+    words += ["--format", "onnx", "--cache", "cache", "-o", "out"]
+    program = [sys.executable, "-c", "from edgewright.cli.main import main; main()"]
+    running = Running([*program, *words], tmp_path, dict(os.environ))
+    until(lambda: list(temporary.glob("edgewright-*")) or running.process.poll() is not None, "a build", 120)
+    running.kill()
+    assert list(temporary.glob("edgewright-*"))
+    done = Edgewright(tmp_path)(*words)
+    assert done.code == 0, done.err
+    assert not list(temporary.glob("edgewright-*"))
