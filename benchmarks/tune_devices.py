@@ -22,6 +22,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -140,6 +141,7 @@ def main() -> int:
     )
     parser.add_argument("--keep", type=Path, help="keep pages, data and store in this folder")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the devices go with whatever ends this
     presets = brief_presets(0.4, count=64, launches=2) if asked.brief else ""
     with tempfile.TemporaryDirectory(prefix="tune-devices-") as name:
         folder = Path(name)
