@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
+import errno
 import json
 import os
 import random
@@ -316,7 +317,11 @@ def _lost(board: Board) -> Iterator[None]:
 def _full(board: Board) -> Iterator[None]:
     stuffing, space = board.node.disk / "stuffing", os.statvfs(board.node.disk)
     with stuffing.open("wb") as stream:
-        os.posix_fallocate(stream.fileno(), 0, max(4096, space.f_bavail * space.f_frsize - (32 << 10)))
+        try:
+            os.posix_fallocate(stream.fileno(), 0, max(4096, space.f_bavail * space.f_frsize - (32 << 10)))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:  # then the device has taken the rest meanwhile, and it is full
+                raise
     yield
     stuffing.unlink()
 

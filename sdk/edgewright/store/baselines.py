@@ -65,9 +65,7 @@ class Baselines:
             last = session.execute(
                 select(RowRecord.run_id, RowRecord.key)
                 .join(RunRecord, RunRecord.run_id == RowRecord.run_id)
-                .where(
-                    *_before(run, row.cell),
-                )
+                .where(*_before(run, row.cell))
                 .order_by(RowRecord.number.desc())
                 .limit(1)
             ).first()
