@@ -95,7 +95,9 @@ def main() -> NoReturn:
     """Run the command line; every error the user can cause ends in one line and a non-zero exit."""
     try:
         code = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
+    except click.exceptions.Abort as abort:
+        if isinstance(abort.__cause__, EOFError):
+            raise  # click takes one for an interrupt wherever it comes from; from us it is a bug
         _fail("interrupted", 130)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
