@@ -231,7 +231,19 @@ def test_the_runs_a_change_rests_on_are_needed(nights: Nights) -> None:
     nights.series(15, 4.2 * 1.1)
     with Store.open(nights.path) as store:
         needed = needed_runs(store)
-    assert set(needed) == {nights.ids[14], nights.ids[15]}
+    assert set(needed) == {nights.ids[14], nights.ids[15], nights.ids[-1]}
+
+
+def test_the_last_good_row_of_a_device_that_has_been_off_is_needed(nights: Nights) -> None:
+    """Prune must not take what its next measurement will be held against."""
+    nights.add((GOOD, 4.2), (replace(GOOD, cell=OTHER), 2.0))
+    off = row(Failed("no answer", "transport"), cell=OTHER)
+    for _ in range(3):
+        nights.add((GOOD, 4.2), (off, 0.0))
+    with Store.open(nights.path) as store:
+        needed = needed_runs(store)
+    assert list(needed) == [nights.ids[-1], nights.ids[0]]
+    assert needed[nights.ids[0]] == "the last that measured digits int8 on pi5"
 
 
 def test_a_run_that_is_not_there_is_one_line(nights: Nights) -> None:

@@ -70,8 +70,8 @@ def prune(
 ) -> None:
     """Drop old runs, with all their rows, and give their space back.
 
-    Stay, however old: the newest run, one that still goes on, one marked with "store baseline", and those
-    before and after a change that newer runs show.
+    Stay, however old: the newest run, one that still goes on, one marked with "store baseline", the last that
+    measured a cell, and those before and after a change that newer runs show.
     """
     from edgewright.history.needed import needed_runs
     from edgewright.report.text import clean
