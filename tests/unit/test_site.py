@@ -19,6 +19,7 @@ from tests.sites import INT8, LOST, NIGHTS, PRUNED, Made, fill
 from edgewright.cli.site import site as site_command
 from edgewright.errors import ConfigError
 from edgewright.report import frame
+from edgewright.report.figures import figures_of
 from edgewright.row import Failed
 from edgewright.site import build as building
 from edgewright.site.build import MARKER, Built, build_site
@@ -26,7 +27,7 @@ from edgewright.site.gather import gather
 from edgewright.site.judging import Known
 from edgewright.site.names import SLUG, run_slug, series_slug, slug
 from edgewright.site.pages import data_file
-from edgewright.site.samples import samples_csv
+from edgewright.site.samples import samples_lines
 from edgewright.site.snapshot import Snapshot
 from edgewright.store import Store
 from edgewright.store.nights import newest_runs
@@ -116,6 +117,18 @@ def test_the_newest_night_is_told_as_it_was(snapshot: Snapshot, made: Made) -> N
     assert (night.red, night.unsure, night.green, night.skipped) == (2, 0, 3, 1)
     assert abs(night.worse[0].change.ratio - 1.2) < 0.02
     assert night.before is not None and night.before.run_id == made.run_ids[-2]
+
+
+def test_a_cell_that_was_measured_again_is_one_cell(tmp_path: Path, snapshot: Snapshot) -> None:
+    made = fill(tmp_path / "store.sqlite")
+    with Store.open(made.path) as store:
+        again = next(one for one in store.run(made.run_ids[-1]).rows if one.cell == INT8)
+        for number in (1, 2):
+            store.add_row(made.run_ids[-1], again, f"int8+{number}", figures_of(again))
+        (night,) = gather(store, 0.05).nights
+    (before,) = snapshot.nights
+    assert night.again == 2 and night.ended.rows == before.ended.rows + 2
+    assert (night.red, night.unsure, night.green) == (before.red, before.unsure, before.green)
 
 
 def test_devices_have_their_health_and_their_trend(snapshot: Snapshot) -> None:
@@ -232,13 +245,11 @@ def test_pages_are_made_to_be_read_aloud(built: Built) -> None:
 
 def test_raw_samples_are_numbers_and_nothing_else() -> None:
     one = row(measured(launch(latencies(4.2, 30)), launch(latencies(4.2, 20, seed=1))))
-    text = samples_csv(one)
-    assert text is not None
-    head, *lines = text.splitlines()
+    head, *lines = "".join(samples_lines(one) or ()).splitlines()
     assert head == "attempt,launch,phase,number,latency_ns"
     assert all(re.fullmatch(r"1,[12],(first|warmup|steady),\d+,\d+", line) for line in lines)
     assert sum(",steady," in line for line in lines) == 50 and sum(",first," in line for line in lines) == 2
-    assert samples_csv(row(Failed("no", "timeout"))) is None
+    assert samples_lines(row(Failed("no", "timeout"))) is None
 
 
 def test_raw_samples_take_no_more_room_than_they_may(made: Made, tmp_path: Path) -> None:

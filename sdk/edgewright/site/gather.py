@@ -73,6 +73,7 @@ class _Tally:
     run: Run
     judged: int = 0
     young: int = 0
+    again: int = 0
     worse: list[Worse] = field(default_factory=list)
     suspects: list[Worse] = field(default_factory=list)
     better: list[Worse] = field(default_factory=list)
@@ -87,6 +88,7 @@ class _Tally:
             self.judged += 1
         elif one.points:
             self.young += 1
+        self.again += max(0, sum(point.run_id == self.run.run_id for point in one.points) - 1)
         for found in worse_in(one, self.run):
             (self.worse if found.change.is_certain else self.suspects).append(worse_document(found))
         changes = one.course.changes
@@ -252,6 +254,7 @@ class _Pass:
             before=next((other for other in same_name if other.started_at < run.started_at), None),
             judged=tally.judged,
             young=tally.young,
+            again=tally.again,
             worse=tuple(sorted(tally.worse, key=lambda one: -one.change.ratio)),
             suspects=tuple(sorted(tally.suspects, key=lambda one: -one.change.ratio)),
             better=tuple(sorted(tally.better, key=lambda one: one.change.ratio)),

@@ -128,6 +128,7 @@ class Night:
     Attributes:
         before: the run of that name before it.
         judged, young: series that have a level to be held against, and those that have none yet.
+        again: valid rows besides the first of their cell: it was measured again, to be sure.
         worse, suspects, better: the worst, or best, first.
     """
 
@@ -135,6 +136,7 @@ class Night:
     before: Run | None
     judged: int
     young: int
+    again: int
     worse: tuple[Worse, ...]
     suspects: tuple[Worse, ...]
     better: tuple[Worse, ...]
@@ -157,8 +159,9 @@ class Night:
 
     @property
     def green(self) -> int:
-        """Rows that are valid, and neither worse nor suspect."""
-        return max(0, self.ended.states.get(VALID, 0) - len(self.worse) - len(self.suspects))
+        """Cells that are valid, and neither worse nor suspect."""
+        valid = self.ended.states.get(VALID, 0) - self.again
+        return max(0, valid - len(self.worse) - len(self.suspects))
 
     @property
     def skipped(self) -> int:
@@ -168,7 +171,7 @@ class Night:
     @property
     def unsure(self) -> int:
         """Rows of which nothing can be said: not valid, or suspect."""
-        measured = self.ended.rows - self.ended.states.get(FAILED, 0) - self.skipped
+        measured = self.ended.rows - self.ended.states.get(FAILED, 0) - self.skipped - self.again
         return max(0, measured - len(self.worse) - self.green)
 
 
