@@ -109,6 +109,25 @@ def test_raw_samples_come_as_a_file(served: Served) -> None:
         assert served.status(f"/samples/{served.made.run_ids[0]}/{missing}.csv") == 404
 
 
+def test_raw_samples_are_never_held_whole(served: Served) -> None:
+    """They come in pieces, after which the connection goes on, or up to its end for an old client."""
+    path = f"/samples/{served.made.run_ids[0]}/1.csv"
+    connection = http.client.HTTPConnection("127.0.0.1", served.server.port, timeout=20)
+    bodies = []
+    for _ in range(2):
+        connection.request("GET", path)
+        response = connection.getresponse()
+        assert response.headers["Transfer-Encoding"] == "chunked" and "Content-Length" not in response.headers
+        bodies.append(response.read())
+    connection.request("HEAD", path)
+    assert connection.getresponse().read() == b""
+    connection.close()
+    with socket.create_connection(("127.0.0.1", served.server.port), timeout=20) as old:
+        old.sendall(f"GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{served.server.port}\r\n\r\n".encode())
+        head, _, body = b"".join(iter(lambda: old.recv(1 << 16), b"")).partition(b"\r\n\r\n")
+    assert b"chunked" not in head and bodies == [body, body]
+
+
 def test_two_runs_are_compared_by_their_samples(served: Served) -> None:
     a, b = served.made.run_ids[-2:]
     response, body = served.ask(f"/exact.html?a={a}&b={b}")

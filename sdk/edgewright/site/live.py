@@ -6,7 +6,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from edgewright.errors import ConfigError, StoreError
@@ -22,7 +22,7 @@ from .gather import gather
 from .judging import QUANTITY, Known
 from .names import SLUG
 from .pages import ASSETS, asset
-from .samples import samples_csv
+from .samples import samples_lines
 
 HTML, SCRIPT, STYLE, CSV, JSON = (
     "text/html; charset=utf-8",
@@ -37,12 +37,18 @@ _LEAST_AGE_S, _AGES = 15.0, 20.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request is answered with; ``file`` is the name under which a browser saves it."""
+    """What a request is answered with.
+
+    Attributes:
+        file: the name under which a browser saves it.
+        lines: in place of a body, made while they are sent, since they may be too much to hold.
+    """
 
     body: bytes
     kind: str = HTML
     status: int = 200
     file: str = ""
+    lines: Iterator[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -157,8 +163,8 @@ class Live:
     def _samples(self, book: Book, slug: str, number: str) -> Answer | None:
         run = book.snapshot.run(slug)
         row = None if run is None else find_row(self._store, run.run.run_id, int(number) - 1)
-        text = None if row is None else samples_csv(row)
-        return None if text is None else Answer(text.encode(), CSV, file=f"{slug}-{number}.csv")
+        lines = None if row is None else samples_lines(row)
+        return None if lines is None else Answer(b"", CSV, file=f"{slug}-{number}.csv", lines=lines)
 
     def _exact(self, book: Book, a: str, b: str) -> Answer | None:
         runs = book.snapshot.run(a), book.snapshot.run(b)

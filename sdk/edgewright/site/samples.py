@@ -8,24 +8,17 @@ from itertools import chain
 from edgewright.row import Measured, Row
 
 _HEAD = "attempt,launch,phase,number,latency_ns\n"
-
-
 #: A line is no shorter; most are hardly longer.
 _LINE_BYTES = 16
 
 
-def samples_csv(row: Row) -> str | None:
-    """Every timed inference in order; None for a row that was not measured.
+def samples_lines(row: Row) -> Iterator[str] | None:
+    """Every timed inference in order, a line each, with a head; None for a row that was not measured.
 
     ``attempt`` counts the measurements of the row, of which the last one counts; ``phase`` is first, warmup
-    or steady; ``number`` counts the inferences of a phase in a launch. All count from 1.
+    or steady; ``number`` counts the inferences of a phase in a launch. All count from 1. A small model has
+    millions of lines, so they come one after another.
     """
-    lines = samples_lines(row)
-    return None if lines is None else "".join(lines)
-
-
-def samples_lines(row: Row) -> Iterator[str] | None:
-    """The lines of :func:`samples_csv` one after another: a small model has millions."""
     if not isinstance(row.outcome, Measured):
         return None
     attempts = [*row.earlier, row.outcome]

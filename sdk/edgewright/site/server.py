@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -17,6 +19,7 @@ from .pages import LIVE_POLICY
 
 _MOST_CONNECTIONS = 64
 _IDLE_S = 30.0
+_LINES_AT_ONCE = 1000
 _TEXT = "text/plain; charset=utf-8"
 #: No other site may frame, embed or read an answer, nor a browser guess what it is or keep it.
 _HEADERS = {
@@ -150,12 +153,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, answer: Answer, headers: dict[str, str], *, has_body: bool) -> None:
         self.send_response(answer.status)
         disposition = {"Content-Disposition": f'attachment; filename="{answer.file}"'} if answer.file else {}
-        told = {
-            "Content-Type": answer.kind,
-            "Content-Length": str(len(answer.body)),
-            **disposition,
-            **headers,
-        }
+        told = {"Content-Type": answer.kind, **disposition, **headers}
+        is_chunked = answer.lines is not None and self.request_version != "HTTP/1.0"
+        if is_chunked:
+            told["Transfer-Encoding"] = "chunked"
+        elif answer.lines is None:
+            told["Content-Length"] = str(len(answer.body))
+        else:
+            self.close_connection = True  # its end is the end of the answer
         if answer.status == 401:
             told["WWW-Authenticate"] = "Bearer"
         for name, value in {**_HEADERS, **told}.items():
@@ -165,3 +170,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if has_body:
             self.wfile.write(answer.body)
+            self._send_lines(answer.lines, is_chunked=is_chunked)
+
+    def _send_lines(self, lines: Iterator[str] | None, *, is_chunked: bool) -> None:
+        """As RFC 9112, section 7.1, has it, or as they are."""
+        while piece := "".join(islice(lines or (), _LINES_AT_ONCE)).encode():
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if is_chunked else piece)
+        if is_chunked:
+            self.wfile.write(b"0\r\n\r\n")
