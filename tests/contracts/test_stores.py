@@ -232,9 +232,9 @@ def test_baselines_leave_out_what_was_slower(store: Store) -> None:
     ids = [fill(store, SHORT) for _ in range(3)]
     baselines = Baselines(store)
     baselines.mark_slower(ids[1], {"cell 0": Slower(ids[0], 1.5)})
-    assert [found.run.run_id for found in baselines.earlier(ids[2], SHORT)] == [ids[0]]
+    assert [run.run_id for run, _ in baselines.earlier(ids[2], SHORT)] == [ids[0]]
     assert baselines.accept(ids[1]) == 1
-    assert [found.run.run_id for found in baselines.earlier(ids[2], SHORT)] == [ids[1], ids[0]]
+    assert [run.run_id for run, _ in baselines.earlier(ids[2], SHORT)] == [ids[1], ids[0]]
 
 
 def test_studies_go_on(store: Store) -> None:

@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests import fakes
 from tests.fakes import HOSTILE, latencies, launch, measured, row
 
 from edgewright.errors import ConfigError
@@ -22,7 +21,7 @@ from edgewright.nightly.baseline import LAST_GOOD, hold_against, newly_slower
 from edgewright.nightly.junit import render_junit
 from edgewright.nightly.results import CellResult, Comparisons, NightResult, results
 from edgewright.nightly.summary import MOST_LINES, render_summary
-from edgewright.report import report_document
+from edgewright.report.assemble import row_document
 from edgewright.row import Cell, Failed, Row, Skipped
 from edgewright.store import Baselines, Store
 
@@ -46,12 +45,12 @@ def night(
     rows: Sequence[Row | None], comparisons: Comparisons | None = None, name: str = "night"
 ) -> NightResult:
     there = {f"key{n}": one for n, one in enumerate(rows) if one is not None}
-    shown = dict(zip(there, report_document(fakes.stored(*there.values())).rows, strict=True))
+    shown = {key: row_document(one) for key, one in there.items()}
     cells = [one.cell if one else CELLS[n] for n, one in enumerate(rows)]
     tasks = [task(cell, f"key{n}") for n, cell in enumerate(cells)]
     against = comparisons or Comparisons({})
     seconds = {"key0": 12.25}
-    return NightResult("run1", name, results(tasks, there, shown, seconds, against), against.gone)
+    return NightResult("run1", name, results(tasks, shown, seconds, against), against.gone)
 
 
 @pytest.fixture
@@ -69,7 +68,7 @@ def add(store: Store, *rows: Row, name: str = "night") -> str:
 
 
 def held(store: Store, run_id: str, baseline: str = LAST_GOOD) -> Comparisons:
-    return hold_against(baseline, store.run(run_id), store.rows_by_key(run_id), store, 0.05)
+    return hold_against(baseline, run_id, store, 0.05)
 
 
 def test_each_kind_of_cell_is_its_own_element() -> None:
@@ -119,7 +118,7 @@ def test_the_summary_begins_with_what_needs_a_look() -> None:
 
 def test_a_large_night_is_cut_short_and_says_so() -> None:
     failed = row(Failed("gone", "transport"))
-    cells = [CellResult(failed.cell, failed)] * (MOST_LINES + 7)
+    cells = [CellResult(failed.cell, row_document(failed))] * (MOST_LINES + 7)
     text = render_summary(NightResult("run1", "night", tuple(cells)))
     assert text.count("\n| **not reached** ") == MOST_LINES
     assert "And 7 more, see `edgewright report run1`." in text
@@ -159,13 +158,13 @@ def test_of_a_cell_that_was_measured_again_the_middle_counts(
     slow = store.begin_run("night", "", "quick")
     store.add_row(slow, at(5.0, seed=3), f"{slow}/pi5/0")
     store.add_row(slow, at(2.0, CELLS[1], seed=3), f"{slow}/pi5/1")
-    rows = store.rows_by_key(slow)
+    keys = set(store.keys(slow).values())
     against = baseline or good
-    assert newly_slower(against, store.run(slow), rows, store, 0.05) == (f"{slow}/pi5/0",)
+    assert newly_slower(against, slow, store, 0.05) == (f"{slow}/pi5/0",)
     for number, ms in enumerate(again, start=1):
         store.add_row(slow, at(ms, seed=4 + number), key_again(f"{slow}/pi5/0", number))
     compared = held(store, slow, against)
-    assert compared.gone == () and set(compared.by_key) == set(rows)
+    assert compared.gone == () and set(compared.by_key) == keys
     assert (compared.by_key[f"{slow}/pi5/0"].pair.answer == "slower") == (kind == "slower")
     marked = sum(ms == 5.0 for ms in (5.0, *again)) if kind == "slower" else 0
     assert Baselines(store).was_slower(add(store, at(5.0, seed=9)), at(5.0)) == (
@@ -178,7 +177,7 @@ def test_what_was_slower_already_is_not_measured_again(store: Store) -> None:
     add(store, at(4.0, seed=1))
     held(store, add(store, at(5.0, seed=2)))
     still = add(store, at(5.0, seed=3))
-    assert newly_slower(LAST_GOOD, store.run(still), store.rows_by_key(still), store, 0.05) == ()
+    assert newly_slower(LAST_GOOD, still, store, 0.05) == ()
 
 
 def test_only_rows_of_the_same_cell_and_plan_are_looked_at(store: Store) -> None:

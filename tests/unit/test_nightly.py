@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import heapq
 import random
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -244,6 +246,22 @@ def test_devices_work_side_by_side_and_no_model_comes_last_everywhere(make: Call
     assert len(played.built) == 3 and played.most_busy >= 3
     assert sorted(played.left) == ["a", "b", "c"]
     assert sorted(played.forgotten) == sorted(farm.rows)
+
+
+def test_no_raw_samples_stay_in_memory(make: Callable[..., Farm], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A night has more of them than there is memory for."""
+    farm = make("a", "b", models=3)
+    monkeypatch.setattr(farm.view, "row", lambda row: None)
+    made = []
+
+    def outcome(task: Task, attempt: int) -> Outcome:
+        one = replace(MEASURED)
+        made.append(weakref.ref(one))
+        return one
+
+    farm.go(outcome)
+    gc.collect()
+    assert len(made) == 6 and not any(one() for one in made)
 
 
 def test_this_machine_is_measured_alone(make: Callable[..., Farm]) -> None:

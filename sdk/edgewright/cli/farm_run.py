@@ -114,10 +114,11 @@ def run(
     """
     from edgewright.nightly import NightWork, Policy
     from edgewright.store import Store
+    from edgewright.store.points import find_run
 
     from .farm_engine import engine_of
     from .launch import Output, begin
-    from .outcome import ROW_FAILED, exit_code
+    from .outcome import ROW_FAILED, exit_code_of
     from .planned import planned
 
     if resume and fresh:
@@ -136,7 +137,7 @@ def run(
     policy = Policy(attempts=retries + 1, quarantine_after=quarantine_after, return_s=60 * return_min)
     with Store.open(store) as opened:
         if baseline and baseline != _LAST_GOOD:
-            baseline = opened.run(baseline).run.run_id
+            baseline = find_run(opened, baseline).run_id
         begun = begin(
             opened, found.settings, name=found.plan.name, plan_text=found.text, fresh=fresh, resume=resume
         )
@@ -145,7 +146,7 @@ def run(
         opened.finish_run(begun.run_id)
         result = _result(job, opened, found.plan.name, seconds, (baseline, share))
     _write(result, chosen, github=github)
-    code = exit_code([cell.row for cell in result.cells if cell.row])
+    code = exit_code_of([cell.row.error_code for cell in result.cells if cell.row])
     return code or (ROW_FAILED if result.count("slower") or result.gone else 0)
 
 
@@ -159,6 +160,7 @@ def _measured(
     from edgewright.nightly import Night
     from edgewright.nightly.again import first_key
     from edgewright.nightly.inbox import Inbox
+    from edgewright.store.bodies import each_row
 
     from .farm_view import FarmView
 
@@ -168,7 +170,7 @@ def _measured(
     with FarmView(cells) as view, engine(job, view) as (executor, builders):
         first = replace(job, builders=builders)
         night = Night(first, store, executor, view, inbox)
-        for key, row in night.ledger.rows.items():
+        for key, row in each_row(store, job.run.run_id):
             if key == first_key(key):
                 view.found(row)
         night.run()
@@ -184,26 +186,26 @@ def _again(
     from edgewright.errors import StoreError
     from edgewright.nightly.again import again
     from edgewright.nightly.baseline import newly_slower
+    from edgewright.store.bodies import each_row
 
     times, baseline, threshold = suspects
     run_id, slower = job.run.run_id, tuple[str, ...]()
     try:
         if times and baseline:
-            stored, rows = store.run(run_id), store.rows_by_key(run_id)
-            slower = newly_slower(baseline, stored, rows, store, threshold)
+            slower = newly_slower(baseline, run_id, store, threshold)
         more = again(job, store, times=times, threshold=threshold, slower=slower)
     except StoreError as error:
         view.note(f"nothing is measured again: {error}")
         return None
     if more is not None:
         view.note(f"measured again, for they seem slower than they were: {len(more.chosen)}")
-        rows = store.rows_by_key(run_id)
-        for target in more.targets:
-            tasks = [task for group in more.groups(target, run_id) for task in group]
-            view.more(target.name, len(tasks))
-            for task in tasks:
-                if row := rows.get(task.key):
-                    view.found(row)
+        tasks = [task for target in more.targets for group in more.groups(target, run_id) for task in group]
+        for task in tasks:
+            view.more(task.cell.device, 1)
+        wanted = {task.key for task in tasks}
+        for key, row in each_row(store, run_id):
+            if key in wanted:
+                view.found(row)
     return more
 
 
@@ -216,16 +218,16 @@ def _result(
     from edgewright.nightly.baseline import hold_against
     from edgewright.nightly.lane import board_of
     from edgewright.nightly.results import Comparisons, NightResult, results
-    from edgewright.report import report_document
+    from edgewright.report import overview_document
     from edgewright.report.terminal import print_report
     from edgewright.store import Boards
+    from edgewright.store.bodies import each_row
+    from edgewright.store.points import find_run
 
     run_id, (baseline, threshold) = job.run.run_id, against
-    stored, rows = store.run(run_id), store.rows_by_key(run_id)
-    document = report_document(stored)
-    compared = Comparisons({})
-    if baseline:
-        compared = hold_against(baseline, stored, rows, store, threshold)
+    document = overview_document(find_run(store, run_id), (row for _, row in each_row(store, run_id)))
+    rows = dict(zip(store.keys(run_id).values(), document.rows, strict=True))
+    compared = hold_against(baseline, run_id, store, threshold) if baseline else Comparisons({})
     boards = Boards(store)
     states = {target.name: boards.get(board_of(target)) for target in job.work.targets}
     tasks = [
@@ -235,7 +237,7 @@ def _result(
     return NightResult(
         run_id,
         name,
-        results(tasks, rows, dict(zip(rows, document.rows, strict=True)), seconds, compared),
+        results(tasks, rows, seconds, compared),
         compared.gone,
         {device: state.reason for device, state in states.items() if state.is_quarantined},
     )

@@ -15,10 +15,15 @@ def exit_code(rows: Sequence[Row]) -> int:
 
     2 when every row failed for what the user wrote, as when the one workload's factory raises.
     """
-    codes = {row.outcome.code for row in rows if isinstance(row.outcome, Failed)}
+    return exit_code_of([row.outcome.code if isinstance(row.outcome, Failed) else None for row in rows])
+
+
+def exit_code_of(errors: Sequence[str | None]) -> int:
+    """The same, from each row's error code; None for one that did not fail."""
+    codes = {code for code in errors if code is not None}
     if codes & _NO_DEVICE_CODES:
         return NO_DEVICE
-    if codes and codes <= _BAD_USAGE_CODES and all(isinstance(row.outcome, Failed) for row in rows):
+    if codes and codes <= _BAD_USAGE_CODES and None not in errors:
         return BAD_USAGE
     return ROW_FAILED if codes else DONE
 

@@ -68,9 +68,9 @@ def _suite(root: ElementTree.Element, result: NightResult, device: str, cells: l
 
 def _said(cell: CellResult) -> Iterable[str]:
     """What was measured, and how it compares."""
-    if cell.shown and cell.shown.verdict:
+    if cell.row and cell.row.verdict:
         told = "" if cell.median_ms is None else f"median {milliseconds(cell.median_ms)}, "
-        yield f"{told}{cell.shown.verdict.status}"
+        yield f"{told}{cell.row.verdict.status}"
     if cell.against:
         yield f"against run {cell.against.run_id}: {cell.against.pair.answer}"
         yield from cell.against.pair.evidence

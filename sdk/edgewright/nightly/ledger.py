@@ -15,7 +15,7 @@ from .orders import GroupReport
 
 
 class Ledger:
-    """The rows of one run.
+    """The rows of one run, of which no raw samples are kept here: a night has more than there is memory for.
 
     Args:
         store: where they are.
@@ -29,13 +29,12 @@ class Ledger:
         self._settings = settings
         self._times = CellTimes(store)
         self._known: dict[str, float] = {}
-        self._rows = store.rows_by_key(run_id)
+        self._keys = set(store.keys(run_id).values())
         self._seconds: dict[str, float] = {}
 
-    @property
-    def rows(self) -> Mapping[str, Row]:
-        """All that are stored, by the keys of their cells."""
-        return self._rows
+    def __contains__(self, key: str) -> bool:
+        """Whether the cell of that key has its row."""
+        return key in self._keys
 
     @property
     def seconds(self) -> Mapping[str, float]:
@@ -44,10 +43,10 @@ class Ledger:
 
     def keep(self, key: str, row: Row) -> bool:
         """Store the row of a cell; False when it has one already."""
-        if key in self._rows:
+        if key in self._keys:
             return False
         self._store.add_row(self._run_id, row, key, figures_of(row))
-        self._rows[key] = row
+        self._keys.add(key)
         return True
 
     def timed(self, tasks: Sequence[Task], report: GroupReport) -> None:

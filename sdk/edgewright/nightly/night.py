@@ -67,7 +67,7 @@ class Night:
         groups = list(self._job.work.groups(target, self._job.run.run_id))
         turn = place % len(groups)
         left = (
-            tuple(task for task in group if task.key not in self.ledger.rows)
+            tuple(task for task in group if task.key not in self.ledger)
             for group in (*groups[turn:], *groups[:turn])
         )
         return Lane(target, [Batch(tasks) for tasks in left if tasks])

@@ -10,7 +10,7 @@ from edgewright.errors import AccessDenied, Quarantined, TransportError, Untrust
 from edgewright.farm.execute import Task
 from edgewright.report import document as doc
 from edgewright.report.comparison import PairResult
-from edgewright.row import Cell, Failed, Measured, Row
+from edgewright.row import Cell
 
 Kind = Literal["measured", "slower", "failed", "skipped", "not reached"]
 
@@ -31,15 +31,13 @@ class CellResult:
     """One cell.
 
     Attributes:
-        row: None when it has none, because the night was cut short.
-        shown: the row with its statistics.
+        row: with its statistics, without its launches; None when the night was cut short before it.
         seconds: how long it took; None where this process did not measure it.
         against: what it was held against, if anything.
     """
 
     cell: Cell
-    row: Row | None
-    shown: doc.Row | None = None
+    row: doc.Row | None
     seconds: float | None = None
     against: Against | None = None
 
@@ -48,32 +46,32 @@ class CellResult:
         """What became of it."""
         if self.row is None:
             return "not reached"
-        outcome = self.row.outcome
-        if isinstance(outcome, Measured):
+        if self.row.outcome == "measured":
             return "slower" if self.against and self.against.pair.answer == "slower" else "measured"
-        if isinstance(outcome, Failed):
-            return "not reached" if outcome.code in _NOT_REACHED else "failed"
+        if self.row.outcome == "failed":
+            return "not reached" if self.row.error_code in _NOT_REACHED else "failed"
         return "skipped"
 
     @property
     def name(self) -> str:
         """``workload recipe runtime``."""
-        cell = self.row.cell if self.row else self.cell
-        return f"{cell.workload} {cell.recipe} {cell.runtime}"
+        return f"{self.cell.workload} {self.cell.recipe} {self.cell.runtime}"
 
     @property
     def median_ms(self) -> float | None:
-        """Milliseconds; None where there are none, or where they say nothing."""
-        return self.shown.latency_ms.p50 if self.shown and self.shown.latency_ms else None
+        """Milliseconds, of the measurement that was held against another where one was; None without."""
+        if self.against:
+            return self.against.pair.b.median_ms
+        return self.row.latency_ms.p50 if self.row and self.row.latency_ms else None
 
     @property
     def reason(self) -> str:
         """Why it is what it is; a comparison's evidence for one that is slower."""
         if self.row is None:
             return "the night ended before it was measured"
-        if isinstance(self.row.outcome, Measured):
+        if self.row.outcome == "measured":
             return "; ".join(self.against.pair.evidence) if self.against else ""
-        return self.row.outcome.reason
+        return self.row.reason or ""
 
 
 @dataclass(frozen=True)
@@ -113,8 +111,7 @@ class Comparisons:
 
 def results(
     tasks: Sequence[Task],
-    rows: Mapping[str, Row],
-    shown: Mapping[str, doc.Row],
+    rows: Mapping[str, doc.Row],
     seconds: Mapping[str, float],
     against: Comparisons,
 ) -> tuple[CellResult, ...]:
@@ -123,7 +120,6 @@ def results(
         CellResult(
             task.cell,
             rows.get(task.key),
-            shown.get(task.key),
             seconds.get(task.key),
             against.by_key.get(task.key),
         )

@@ -12,7 +12,7 @@ import numpy as np
 from edgewright import __version__
 from edgewright.row import Failed, Measured, Skipped
 from edgewright.row import Row as StoredRow
-from edgewright.store.records import StoredRun
+from edgewright.store.records import Run, StoredRun
 from edgewright_agent.protocol import Device, Environment, RunResult, SessionInfo
 
 from . import document as doc
@@ -43,20 +43,35 @@ def report_document(run: StoredRun, *, samples: int | None = SAMPLES_PER_LAUNCH)
             said. None includes all.
     """
     rows = [row_document(row, samples) for row in run.rows]
+    return _document(run.run, rows, _devices(run.rows))
+
+
+def overview_document(run: Run, rows: Iterable[StoredRow]) -> doc.ReportDocument:
+    """A report without the launches, for which one row at a time is in memory with its raw samples."""
+    shown: list[doc.Row] = []
+    devices: dict[str, doc.DeviceFacts] = {}
+    for row in rows:
+        shown.append(row_document(row, 1).model_copy(update={"launches": []}))
+        if isinstance(row.outcome, Measured) and row.cell.device not in devices:
+            devices[row.cell.device] = device_facts(row, row.outcome.device)
+    return _document(run, shown, list(devices.values()))
+
+
+def _document(run: Run, rows: list[doc.Row], devices: list[doc.DeviceFacts]) -> doc.ReportDocument:
     return doc.ReportDocument(
         schema=doc.SCHEMA,
         generator=f"edgewright {__version__}",
         run=doc.RunInfo(
-            id=run.run.run_id,
-            name=clean(run.run.name),
-            preset=clean(run.run.preset),
-            started_at=clean(run.run.started_at),
-            finished_at=run.run.finished_at and clean(run.run.finished_at),
-            version=clean(run.run.version),
-            plan=clean_lines(run.run.plan_text),
+            id=run.run_id,
+            name=clean(run.name),
+            preset=clean(run.preset),
+            started_at=clean(run.started_at),
+            finished_at=run.finished_at and clean(run.finished_at),
+            version=clean(run.version),
+            plan=clean_lines(run.plan_text),
         ),
         headlines=headlines(rows),
-        devices=_devices(run.rows),
+        devices=devices,
         rows=rows,
     )
 

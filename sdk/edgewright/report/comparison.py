@@ -88,7 +88,7 @@ class Question:
 
 def compare_document(matched: Matched, question: Question) -> CompareDocument:
     """Compare every pair."""
-    pairs = [_pair(a, b, question) for a, b in matched.pairs]
+    pairs = [compare_pair(a, b, question) for a, b in matched.pairs]
     return CompareDocument(
         schema=SCHEMA,
         generator=f"edgewright {__version__}",
@@ -114,7 +114,8 @@ def _worst(pairs: Sequence[PairResult], *, gone: bool) -> Answer:
     return "same" if "same" in answers else "faster"
 
 
-def _pair(a: Specimen, b: Specimen, question: Question) -> PairResult:
+def compare_pair(a: Specimen, b: Specimen, question: Question) -> PairResult:
+    """What B is to A, for two rows with their launches."""
     names = _name(a), _name(b)
     if a.row.outcome == b.row.outcome == "skipped":
         evidence = [f"neither can be: {a.row.reason}"]

@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, delete, exists, select
 
 from edgewright.row import Cell, Row
 
+from .bodies import find_row
 from .database import Store, run_of
 from .farm_tables import SlowerRecord
-from .records import StoredRun
+from .records import Run
 from .tables import RowRecord, RunRecord
 
 #: How many earlier rows of a cell are looked at in search of a good one.
@@ -32,10 +33,10 @@ class Baselines:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def earlier(self, run_id: str, row: Row) -> Iterator[StoredRun]:
+    def earlier(self, run_id: str, row: Row) -> Iterator[tuple[Run, Row]]:
         """Measured rows of the same cell, preset and scenario in earlier runs of the same name, latest first.
 
-        Rows that came out slower themselves are left out. Each comes as a run with that row alone.
+        Rows that came out slower themselves are left out.
         """
         with self._store._read() as session:
             run = session.scalars(select(RunRecord).where(RunRecord.run_id == run_id)).one()
@@ -43,7 +44,7 @@ class Baselines:
                 SlowerRecord.run_id == RowRecord.run_id, SlowerRecord.key == RowRecord.key
             )
             rows = session.execute(
-                select(RunRecord, RowRecord.position, RowRecord.body)
+                select(RunRecord, RowRecord.position)
                 .join(RunRecord, RunRecord.run_id == RowRecord.run_id)
                 .where(
                     *_before(run, row.cell),
@@ -52,11 +53,11 @@ class Baselines:
                 .order_by(RowRecord.number.desc())
                 .limit(_LOOK_BACK)
             )
-            found = [(run_of(record), position, body) for record, position, body in rows]
-        for earlier_run, position, body in found:
-            earlier = self._store._row(earlier_run.run_id, position, body)
-            if (earlier.preset, earlier.scenario) == (row.preset, row.scenario):
-                yield StoredRun(earlier_run, (earlier,))
+            found = [(run_of(record), position) for record, position in rows]
+        for earlier_run, position in found:
+            earlier = find_row(self._store, earlier_run.run_id, position)
+            if earlier and (earlier.preset, earlier.scenario) == (row.preset, row.scenario):
+                yield earlier_run, earlier
 
     def was_slower(self, run_id: str, row: Row) -> bool:
         """Whether the row of the same cell that was measured last before, under that name, is marked."""

@@ -29,6 +29,18 @@ def find_row(store: Store, run_id: str, position: int) -> Row | None:
     return None if body is None else store._row(run_id, position, body)
 
 
+def each_row(store: Store, run_id: str) -> Iterator[tuple[str, Row]]:
+    """The rows of a run in their order, each with its key; one at a time, for raw samples are many.
+
+    Raises:
+        StoreError: the store cannot be read, or a row is damaged.
+    """
+    for position, key in store.keys(run_id).items():
+        row = find_row(store, run_id, position)
+        if row is not None:
+            yield key, row
+
+
 def qualities(store: Store, numbers: Sequence[int]) -> dict[int, Quality]:
     """The quality of rows by their numbers, of those that have one.
 
