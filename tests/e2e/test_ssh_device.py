@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import paramiko
 import pytest
 from tests.devices.command_line import Edgewright
 from tests.devices.netns import Lab
@@ -29,6 +30,8 @@ from edgewright.errors import (
     ProtocolMismatch,
     TransportError,
 )
+from edgewright.farm.inventory import SshAddress
+from edgewright.transport.ssh import SshTransport
 from edgewright_agent import protocol as wire
 
 pytestmark = pytest.mark.usefixtures("own_home")
@@ -201,6 +204,28 @@ def test_a_link_that_stays_cut_during_a_run_is_a_transport_error(
 
 
 # --- a device that is not ready ------------------------------------------------------------------------
+
+
+def test_a_link_that_breaks_while_much_is_taken_from_it_is_a_transport_error(
+    board: Sshd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is told that there is room again, which is when paramiko meets the broken connection."""
+
+    def broken(self: paramiko.Transport, data: object) -> None:
+        raise EOFError
+
+    address = board.target().link
+    assert isinstance(address, SshAddress)
+    transport = SshTransport.open("pi5", address)
+    process = transport.start(["head", "-c", str(1 << 25), "/dev/zero"], timeout_s=60)
+    pieces = process.pieces()
+    assert next(pieces)
+    monkeypatch.setattr(paramiko.Transport, "_send_user_message", broken)
+    with pytest.raises(TransportError, match="the connection broke while a command ran"):
+        for _ in pieces:
+            pass
+    monkeypatch.undo()
+    transport.close()
 
 
 def test_no_python_at_all(board: Sshd, edgewright: Edgewright, tmp_path: Path) -> None:

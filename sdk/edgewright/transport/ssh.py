@@ -70,7 +70,7 @@ class SshProcess:
             self._drain_stderr()
             self._check_time()
             try:
-                piece = self._channel.recv(_PIECE_BYTES)
+                piece = self._received(self._channel.recv)
             except TimeoutError:
                 continue
             if not piece:
@@ -104,7 +104,16 @@ class SshProcess:
     def _drain_stderr(self) -> None:
         while self._channel.recv_stderr_ready():
             self._check_time()
-            self._stderr.add(self._channel.recv_stderr(_PIECE_BYTES))
+            self._stderr.add(self._received(self._channel.recv_stderr))
+
+    def _received(self, receive: Callable[[int], bytes]) -> bytes:
+        """What has come. Taking it makes room for more, which paramiko tells the server here and now."""
+        try:
+            return receive(_PIECE_BYTES)
+        except TimeoutError:
+            raise
+        except BROKEN:
+            raise self._link.broken("while a command ran") from None
 
     def _check_link(self) -> None:
         """Tell a command that a signal ended from one that the end of the connection took with it."""
