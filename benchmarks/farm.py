@@ -233,7 +233,8 @@ def _night(host: Host, boards: Sequence[Board], minutes: float, chance: random.R
         healing.close()
     while running.process.poll() is None:
         cpu_s = max(cpu_s, _cpu_s(running))
-        time.sleep(1)
+        told.peak_bytes = max(told.peak_bytes, running.peak_bytes())
+        time.sleep(0.2)
     answer = running.end()
     told.cpu_s, told.seconds = told.cpu_s + cpu_s, time.monotonic() - begun
     told.counts.update(_noted(running))

@@ -113,6 +113,7 @@ def run(
     is gone, 3 when a device was not reached.
     """
     from edgewright.nightly import NightWork, Policy
+    from edgewright.nightly.allocator import give_memory_back
     from edgewright.store import Store
     from edgewright.store.points import find_run
 
@@ -134,6 +135,7 @@ def run(
     tls = tls_of(*(options.pop(name) for name in ("tls_ca", "tls_cert", "tls_key")))
     found = planned(plan_file, farm, options)
     engine = engine_of(dask, tls, found)
+    give_memory_back()
     policy = Policy(attempts=retries + 1, quarantine_after=quarantine_after, return_s=60 * return_min)
     with Store.open(store) as opened:
         if baseline and baseline != _LAST_GOOD:

@@ -87,6 +87,7 @@ def worker(scheduler: str, sites: tuple[str, ...], host: str, farm: Path | None,
     """
     from edgewright.cache import default_cache
     from edgewright.farm.inventory import load_inventory
+    from edgewright.nightly.allocator import give_memory_back
     from edgewright.nightly.cluster.crew import Means
     from edgewright.nightly.cluster.files import Shelf
     from edgewright.nightly.cluster.worker import serve
@@ -97,6 +98,7 @@ def worker(scheduler: str, sites: tuple[str, ...], host: str, farm: Path | None,
         if site not in known:
             where = inventory.path or "and there is no farm.toml"
             raise ConfigError(f"--site {site}: no device is of that site in {where}")
+    give_memory_back()
     means = Means(inventory, signer_of(inventory), cache, Shelf(cache / "shipped"), sites)
     _until_told(serve(scheduler, tls_of(**tls), means, host, _say))
 
