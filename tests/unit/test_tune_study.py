@@ -14,6 +14,7 @@ from tests.fakes import HOSTILE, latencies, launch, measured
 from tests.tuning import Files, latency_ms
 
 from edgewright.errors import ConfigError, StoreError
+from edgewright.profiles import load_profile
 from edgewright.report.plain import render_json
 from edgewright.report.study.document import StudyDocument
 from edgewright.report.study.page import render_page
@@ -181,6 +182,20 @@ def test_the_regret_is_what_the_other_s_best_costs_more(store: Store) -> None:
     stream = io.StringIO()
     print_study(study_document(answer_of(store, study_id)), stream, width=100)
     assert "What the best setting of one device costs on another" in stream.getvalue()
+
+
+def test_a_regret_that_is_not_known_says_why(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    study_id = begun(store, replace(QUESTION, devices=("pi", "board")))
+    keep(store, study_id, "pi", 0, SETTINGS[3])
+    keep(store, study_id, "board", 0, SETTINGS[0])
+    regrets = {(one.setting_of, one.on): one for one in answer_of(store, study_id).regrets}
+    assert regrets["pi", "board"].reason == "not tried there: edgewright transfer tries it"
+    known = load_profile("raspberry-pi-5")
+    int8 = replace(known.numeric.int8, activation="uint8", weight="uint8")
+    other = replace(known, numeric=replace(known.numeric, int8=int8))
+    monkeypatch.setattr("edgewright.tune.regret.load_profile", lambda _: other)
+    regrets = {(one.setting_of, one.on): one for one in answer_of(store, study_id).regrets}
+    assert regrets["pi", "board"].reason.startswith("cannot be there: qat trains int8 weights")
 
 
 def test_a_study_is_carried_over_with_what_nothing_beat_there(store: Store) -> None:

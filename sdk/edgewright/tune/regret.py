@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from edgewright.errors import ConfigError
+from edgewright.profiles import load_profile
+
 from .setting import Setting
-from .space import Place
+from .space import Place, impossible
 
 if TYPE_CHECKING:
     from .answer import DeviceAnswer
@@ -52,10 +55,21 @@ def _regret(of: str, its: DeviceAnswer, on: str, there: DeviceAnswer) -> Regret:
     ran = next((seen for seen in there.known.seen if _is(seen.setting, best.setting)), None)
     if ran is None:
         tried = next((t for t in there.tried if _is(t.setting, best.setting)), None)
-        reason = f"{tried.state} there: {tried.reason}" if tried else "not tried there"
+        reason = f"{tried.state} there: {tried.reason}" if tried else _why_untried(best.setting, there)
         return Regret(of, on, best.setting.words, None, reason)
     costs = there.known.cost(ran.figures).value, there.known.cost(own.figures).value
     return Regret(of, on, ran.setting.words, costs[0] / costs[1] - 1)
+
+
+def _why_untried(setting: Setting, there: DeviceAnswer) -> str:
+    """That it cannot be on that kind of device, or that nobody tried."""
+    runtimes = there.space.runtimes
+    runtime = setting.runtime if setting.runtime in runtimes else runtimes[0]
+    try:
+        reason = impossible(replace(setting, runtime=runtime), load_profile(there.profile))
+    except ConfigError:  # it was measured with a profile that is not here
+        reason = ""
+    return f"cannot be there: {reason}" if reason else "not tried there: edgewright transfer tries it"
 
 
 def _is(setting: Setting, other: Setting) -> bool:
