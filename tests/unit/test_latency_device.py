@@ -219,12 +219,19 @@ def test_a_race_that_is_cut_short_is_an_error(tmp_path: Path, monkeypatch: pytes
 WIDE = """
 import torch
 from torch import nn
-from edgewright.workload import Workload
+from edgewright.workload import Training, Workload
 
-def workload():
+def workload(training=None):
     torch.manual_seed(0)
     layers = [nn.Linear(16, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()]
-    return Workload("wide", nn.Sequential(*layers, nn.Linear(64, 4)), (torch.randn(1, 16),))
+    model = nn.Sequential(*layers, nn.Linear(64, 4))
+    return Workload("wide", model, (torch.randn(1, 16),), training=training)
+
+def trained():
+    features = torch.randn(100, 16, generator=torch.Generator().manual_seed(1))
+    labels = features[:, :4].argmax(1)
+    data = torch.utils.data.TensorDataset(features, labels)
+    return workload(Training(data, nn.functional.cross_entropy, epochs=2))
 """
 
 
@@ -252,10 +259,11 @@ def request_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     """Requests for a small workload, whose files are written without an exporter."""
     monkeypatch.setattr(to_latency, "build", written)
     (tmp_path / "wide.py").write_text(WIDE)
-    source = WorkloadSource(tmp_path / "wide.py", "workload")
 
-    def make(**asked: Any) -> Request:
-        return Request(source, runtime="onnxruntime", cache=tmp_path / "cache", round_to=16, **asked)
+    def make(factory: str = "workload", **asked: Any) -> Request:
+        source = WorkloadSource(tmp_path / "wide.py", factory)
+        asked = {"round_to": 16, **asked}
+        return Request(source, runtime="onnxruntime", cache=tmp_path / "cache", **asked)
 
     return make
 
@@ -302,6 +310,28 @@ def test_a_device_that_bends_is_corrected_by_measuring(request_of: Callable[...,
     assert abs(found.error) <= to_latency.TOLERANCE
     assert 1 <= len(found.rounds) <= 5
     assert len(board.races) == len(found.rounds) + 2  # the ends, and the network as it is left
+
+
+def test_of_several_ways_the_network_that_recovers_best_is_taken(request_of: Callable[..., Request]) -> None:
+    board = Board()
+    found = prune(board, request_of("trained", target=Target(share=0.5), round_to=4))
+    first, *others = found.candidates
+    assert others and found.counts == first.counts
+    losses = [one.held_back_loss or 0.0 for one in found.candidates]
+    assert losses == sorted(losses) and losses[0] > 0
+    assert len({frozenset(one.counts.items()) for one in found.candidates}) == len(found.candidates)
+    assert all(abs(one.error) <= to_latency.TOLERANCE for one in found.candidates)
+    assert len(board.races) == len(found.rounds) + 2  # no network is measured twice on the way
+    assert found.artifact.provenance is not None
+    assert "fine-tuned: 2 epochs" in found.artifact.provenance.notes[0]
+
+
+def test_one_way_alone_needs_no_judge(request_of: Callable[..., Request]) -> None:
+    found = prune(Board(), request_of("trained", target=Target(share=0.5), ways=("even",)))
+    (only,) = found.candidates
+    assert (only.way, only.held_back_loss) == ("even", None)
+    untold = prune(Board(), request_of(target=Target(share=0.5)))
+    assert [one.way for one in untold.candidates] == ["importance"]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,10 @@ from .stages import steps
 if TYPE_CHECKING:
     from edgewright.farm.pruned import Found
     from edgewright.latency.target import Target
+    from edgewright.latency.ways import Way
 
 _MEASURES = ("l1", "l2", "bn-scale", "taylor", "hessian", "random")
+_WAYS = ("importance", "tempered", "even")
 
 
 @click.command()
@@ -53,6 +55,14 @@ _MEASURES = ("l1", "l2", "bn-scale", "taylor", "hessian", "random")
     show_default=True,
     help="Channels are kept to multiples of this.",
 )
+@click.option(
+    "--way",
+    "ways",
+    type=click.Choice(_WAYS),
+    multiple=True,
+    help="How the time is shared out among layers; of several the network that recovers best is taken."
+    "  [default: all]",
+)
 @click.option("--no-fine-tune", is_flag=True, help="Leave the pruned model untrained.")
 @click.option(
     "--launches",
@@ -81,6 +91,7 @@ def prune(
     preferred: tuple[str, ...],
     importance: str | None,
     round_to: int,
+    ways: tuple[Way, ...],
     no_fine_tune: bool,
     launches: int,
     output: Path | None,
@@ -104,6 +115,7 @@ def prune(
     from edgewright.farm.session import open_bench
     from edgewright.farm.to_latency import TOLERANCE, prune_to_latency
     from edgewright.files import write_atomic
+    from edgewright.latency.ways import WAYS
     from edgewright.workloads import WorkloadSource
 
     from .launch import Output
@@ -122,6 +134,7 @@ def prune(
         round_to=round_to,
         fine_tune=not no_fine_tune,
         launches=launches,
+        ways=tuple(dict.fromkeys(ways)) or tuple(WAYS),
         name=output.stem if output else "to-latency",
     )
     inventory = load_inventory(farm)
@@ -205,6 +218,9 @@ def _lines(found: Found, device: str) -> list[str]:
         f"layers   {taken} timed now, {known} known; {len(found.rounds)} models measured on the way;"
         f" importance {found.importance}",
     ]
+    if len(found.candidates) > 1:
+        told = (f"{one.way} {one.held_back_loss:.4g}" for one in found.candidates)
+        lines.append(f"way      {', '.join(told)}: losses on samples held back, after a short training")
     made, quality = found.artifact.provenance, found.artifact.quality
     if quality is not None:
         judged = f"{quality.metric} {quality.value:.4f} on this host"
@@ -260,6 +276,15 @@ def _document(found: Found, device: str) -> dict[str, Any]:
                 "error": one.error,
             }
             for one in found.rounds
+        ],
+        "candidates": [
+            {
+                "way": one.way,
+                "channels": dict(one.counts),
+                "error": one.error,
+                "held_back_loss": one.held_back_loss,
+            }
+            for one in found.candidates
         ],
         "layers_timed": found.timed[0],
         "layers_known": found.timed[1],

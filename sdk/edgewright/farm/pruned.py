@@ -10,6 +10,7 @@ from edgewright.artifact import Artifact
 from edgewright.compress.importance import Measure
 from edgewright.latency.layers import Network
 from edgewright.latency.target import Target
+from edgewright.latency.ways import WAYS, Way
 from edgewright.recipe import Recipe
 from edgewright.workloads import WorkloadSource
 
@@ -23,6 +24,7 @@ class Request:
     Attributes:
         importance: the measure of channels; None for ``taylor`` where the workload can train, else ``l2``.
         launches: of each network that is measured on the way.
+        ways: in which the time may be shared out among layers; without training only the first is taken.
         name: of the recipe that comes of it.
     """
 
@@ -34,6 +36,7 @@ class Request:
     round_to: int = 8
     fine_tune: bool = True
     launches: int = 6
+    ways: tuple[Way, ...] = tuple(WAYS)
     name: str = "to-latency"
 
 
@@ -47,6 +50,21 @@ class Round:
     predicted_ns: float | None
     measured_ns: float
     error: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network that one way led to.
+
+    Attributes:
+        error: how far it was from the target.
+        held_back_loss: on samples that were held back from a short training; None when nothing was to choose.
+    """
+
+    way: Way
+    counts: Mapping[str, int]
+    error: float
+    held_back_loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +88,7 @@ class Found:
         artifact: the pruned file, trained where that was asked for and possible.
         race: the last measurement, of that file.
         error: how far its latency is from the target, as a share of it; above 0 it is slower.
+        candidates: what was chosen from, the chosen one first.
         rest_ns: what the network takes beside the layers that were timed; None when the table does not tell.
         timed: how many layers' times were taken now, and how many the table has.
     """
@@ -83,6 +102,7 @@ class Found:
     error: float
     network: Network
     counts: Mapping[str, int]
+    candidates: tuple[Candidate, ...]
     layers: tuple[TimedLayer, ...]
     rest_ns: float | None
     rounds: tuple[Round, ...]

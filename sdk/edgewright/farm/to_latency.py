@@ -3,14 +3,15 @@
 The unpruned network and the smallest one are measured by turns first: they say at once whether the target can
 be reached at all. Then the device is asked for the times of layers, channels are chosen for a budget of those
 times, and the whole pruned network is measured beside the unpruned one; what that gives corrects the next
-budget, until the latency is within :data:`TOLERANCE` of the target. Only then is it trained, and measured
-again as it is left.
+budget, until the latency is within :data:`TOLERANCE` of the target. There are several ways to share a budget
+out (:mod:`edgewright.latency.ways`); the networks that they lead to are trained for a while and judged on
+samples that were held back. Only the best one is trained to the end, and measured again as it is left.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from edgewright.artifact import Artifact
@@ -20,16 +21,18 @@ from edgewright.compress import ModelJob
 from edgewright.compress.channels import find_network
 from edgewright.compress.importance import Measure
 from edgewright.compress.prune import PruneOptions
+from edgewright.compress.screening import can_screen, held_back_losses
 from edgewright.errors import ConfigError, UnsupportedError
 from edgewright.export.layers import times_layer
 from edgewright.latency.layers import Counts, Network
 from edgewright.latency.target import Correction, Point, Search
+from edgewright.latency.ways import WAYS, Way
 from edgewright.recipe import Recipe, Step
 
 from .execute import choose_runtime
 from .job import Bench, Settings, format_of
 from .layer_times import LayerTimes
-from .pruned import Found, Request, Round, TimedLayer
+from .pruned import Candidate, Found, Request, Round, TimedLayer
 from .race import Race, race
 from .subject import WorkloadSubject
 
@@ -76,24 +79,32 @@ class _Pruning:
         subject = WorkloadSubject(request.source, request.cache)
         self._runtime = choose_runtime(request.runtime, subject, bench)
         say("loading the workload")
-        workload = open_workload(request.source)
+        self._workload = workload = open_workload(request.source)
         self._measure: Measure = request.importance or ("l2" if workload.training is None else "taylor")
         job = ModelJob(copy.deepcopy(workload.model), workload)
         self._network = self._timeable(find_network(job, self._measure, request.round_to))
         self._options = PruneOptions(importance=self._measure, round_to=request.round_to, fine_tune=False)
         self._full = self._built(self._network.full)
         self._rounds: list[Round] = []
+        self._points: dict[frozenset[tuple[str, int]], Point] = {}
 
     def found(self) -> Found:
         """Everything, from the first measurement to the last."""
         full, smallest, full_ns = self._ends()
         times = LayerTimes(self._runtime, self._bench, self._settings, self._request.cache / "latency")
         taken = times.take(self._network.grid(), self._on_layers)
-        search = Search(self._network, times.table, full, smallest)
-        taken += self._searched(search, times, full_ns)
-        counts, correction = search.best.counts, search.correction()
-        if abs(search.best.error) > TOLERANCE:
-            raise self._cannot(search, full_ns)
+        searches: dict[Way, Search] = {}
+        for way in self._ways():
+            on_the_way = self._points.values()
+            search = Search(
+                self._network, times.table, full, smallest, share=WAYS[way], others=tuple(on_the_way)
+            )
+            taken += self._searched(search, times, full_ns)
+            searches[way] = search
+        candidates = self._candidates(searches)
+        if not candidates:
+            raise self._cannot(min(searches.values(), key=lambda one: abs(one.best.error)), full_ns)
+        counts, correction = candidates[0].counts, searches[candidates[0].way].correction()
         recipe = self._recipe(counts, fine_tune=self._request.fine_tune)
         artifact = self._build(recipe)
         last = self._raced(artifact, max(self._request.launches, _LAST_LAUNCHES))
@@ -108,11 +119,35 @@ class _Pruning:
             error=self._of_target(last) - 1,
             network=self._network,
             counts=counts,
+            candidates=candidates,
             layers=self._layers(counts, times, correction, target_ns),
             rest_ns=None if correction is None else correction.rest_ns * target_ns,
             rounds=tuple(self._rounds),
             timed=(taken, len(times.table)),
         )
+
+    def _ways(self) -> tuple[Way, ...]:
+        """All that were asked for where the networks can be told apart, which takes training."""
+        tells = self._request.fine_tune and can_screen(self._workload)
+        return self._request.ways if tells else self._request.ways[:1]
+
+    def _candidates(self, searches: Mapping[Way, Search]) -> tuple[Candidate, ...]:
+        """The networks near enough to the target, the one that recovers best first."""
+        found: dict[frozenset[tuple[str, int]], Candidate] = {}
+        for way, search in searches.items():
+            if abs(search.best.error) <= TOLERANCE:
+                candidate = Candidate(way, search.best.counts, search.best.error)
+                found.setdefault(frozenset(candidate.counts.items()), candidate)
+        if len(found) < 2:
+            return tuple(found.values())
+        prunings: dict[str, PruneOptions] = {
+            one.way: step.options
+            for one in found.values()
+            for step in step_of(self._network, one.counts, self._options)
+        }
+        losses = held_back_losses(self._workload, prunings, self._say)
+        told = (replace(one, held_back_loss=losses.get(one.way)) for one in found.values())
+        return tuple(sorted(told, key=lambda one: one.held_back_loss or 0.0))
 
     def _ends(self) -> tuple[Point, Point, float]:
         """The whole network and the smallest one, measured, and what the whole one takes.
@@ -160,9 +195,12 @@ class _Pruning:
         return taken
 
     def _measured(self, search: Search, times: LayerTimes, counts: dict[str, int], full_ns: float) -> None:
-        correction = search.correction()
+        correction, key = search.correction(), frozenset(counts.items())
+        if key in self._points:  # another way led there already
+            search.add(self._points[key])
+            return
         found = self._raced(self._built(counts), self._request.launches)
-        point = Point(counts, self._of_target(found))
+        point = self._points[key] = Point(counts, self._of_target(found))
         search.add(point)
         predicted = None
         if correction is not None:

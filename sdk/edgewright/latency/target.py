@@ -8,12 +8,13 @@ network and the smallest one are the curve's ends.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .knapsack import choose, total_ns
 from .layers import Network
 from .table import LayerTable
+from .ways import Share
 
 #: How far from the first budget others are tried when it leads to a network that was measured already: shares
 #: of the way to either neighbour.
@@ -66,20 +67,33 @@ class Search:
     Args:
         table: holds at least the network's grid; what is added to it meanwhile counts.
         full, smallest: the measured ends.
+        share: which network to measure for a budget.
+        others: further networks that were measured: they help to find the budget, and are no answer.
     """
 
-    def __init__(self, network: Network, table: LayerTable, full: Point, smallest: Point) -> None:
-        self._network, self._table = network, table
-        self.points = [full, smallest]
+    def __init__(
+        self,
+        network: Network,
+        table: LayerTable,
+        full: Point,
+        smallest: Point,
+        *,
+        share: Share = choose,
+        others: Sequence[Point] = (),
+    ) -> None:
+        self._network, self._table, self._share = network, table, share
+        self._own = [full, smallest]
+        self.points = [*self._own, *others]
 
     def add(self, point: Point) -> None:
         """One more network was measured."""
+        self._own.append(point)
         self.points.append(point)
 
     @property
     def best(self) -> Point:
         """The nearest to the target so far."""
-        return min(self.points, key=lambda point: abs(point.error))
+        return min(self._own, key=lambda point: abs(point.error))
 
     def correction(self) -> Correction | None:
         """By the two points that are used next, in units of the target; None when the table says nothing."""
@@ -96,14 +110,14 @@ class Search:
         low, high = self._sum(fast), self._sum(slow)
         rise = slow.of_target - fast.of_target
         middle = low + (high - low) * (1.0 - fast.of_target) / rise if rise > 0 else (low + high) / 2
-        known = [dict(point.counts) for point in self.points]
+        known = [dict(point.counts) for point in self._own]
         away = (
             budget
             for share in _AWAY
             for budget in (middle + share * (high - middle), middle - share * (middle - low))
         )
         for budget in (middle, *away):
-            choice = choose(self._network, self._table.time_ns, budget)
+            choice = self._share(self._network, self._table.time_ns, budget)
             if choice is not None and choice.counts not in known:
                 return choice.counts
         return None
