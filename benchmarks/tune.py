@@ -1,12 +1,13 @@
 """How much of a grid ``edgewright tune`` has to measure, beside Optuna's plain TPE and random search.
 
     python benchmarks/tune.py [--workload FILE.py:FACTORY ...] [--seeds 10] [--measure N] [--replay]
+    python benchmarks/tune.py --published      # the grids of docs/tune.md, a few minutes
 
 A grid of at least 200 settings is measured once on this machine for each workload, in random order, and
 kept in ``build/benchmarks/tune``: ended at any time, it goes on where it was (``--measure N`` takes so many
 more and stops). Then every searcher is replayed against the grid's measurements over ten seeds, so that seeds
 cost no device time. A measurement is a setting that runs on the device; what a searcher leaves out, or
-proposes again, costs it none.
+proposes again, costs it none. The grids of the published figures lie in ``benchmarks/grids``.
 
 Prints for each workload and searcher the measurements to 98 % of the grid's hypervolume (loss by latency) as
 a share of the grid (of which half is looked at), the hypervolume at 15 % of it, and how much slower than the
@@ -16,6 +17,7 @@ grid's best feasible setting the recommendation at 15 % is: the median over seed
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import random
 import statistics
@@ -53,6 +55,7 @@ from edgewright.workloads import WorkloadSource
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build/benchmarks/tune"
+PUBLISHED = ROOT / "benchmarks/grids"
 WORKLOADS = (f"{ROOT / 'examples/digits.py'}:workload", f"{ROOT / 'benchmarks/nets/resnet.py'}:make")
 SPACE = Space(
     prune=(0.0, 0.25, 0.5, 0.7),
@@ -80,16 +83,19 @@ class Cell:
 Grid = dict[Setting, Cell]
 
 
-def grid_file(workload: str) -> Path:
+def grid_file(workload: str, *, published: bool = False) -> Path:
     """Where a workload's grid is, one cell a line."""
     path, _, factory = workload.rpartition(":")
-    return BUILD / f"{Path(path).stem}-{factory}.jsonl"
+    name = f"{Path(path).stem}-{factory}.jsonl"
+    return PUBLISHED / f"{name}.gz" if published else BUILD / name
 
 
 def load_grid(path: Path) -> Grid:
     """What was measured so far."""
     found = {}
-    for line in path.read_text().splitlines() if path.exists() else []:
+    kept = path.read_bytes() if path.exists() else b""
+    content = gzip.decompress(kept) if path.suffix == ".gz" else kept
+    for line in content.decode().splitlines():
         data = json.loads(line)
         figures = data["figures"] and Figures(
             **{**data["figures"], "latency": Interval(*data["figures"]["latency"]), "energy": None}
@@ -333,13 +339,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--measure", type=int, help="measure so many more cells of each grid and stop")
     parser.add_argument("--replay", action="store_true", help="replay what was measured of the grids")
+    parser.add_argument("--published", action="store_true", help="replay the grids in benchmarks/grids")
     asked = parser.parse_args()
     workloads = asked.workload or WORKLOADS
-    if not asked.replay:
+    if not (asked.replay or asked.published):
         for workload in workloads:
             measure_grid(workload, asked.measure)
     for workload in workloads:
-        grid = load_grid(grid_file(workload))
+        grid = load_grid(grid_file(workload, published=asked.published))
         missing = sum(setting not in grid for setting in SPACE.settings())
         if missing:
             print(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, BrokenBarrierError
 from typing import TypeVar
 
 import pytest
@@ -72,7 +72,11 @@ def at_once(location: str, count: int, work: Callable[[Store, int], T]) -> list[
             return work(own, number)
 
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(one, range(count)))
+        futures = [pool.submit(one, number) for number in range(count)]
+    errors = [error for future in futures if (error := future.exception())]
+    for error in sorted(errors, key=lambda error: isinstance(error, BrokenBarrierError)):
+        raise error  # the one that kept the others waiting
+    return [future.result() for future in futures]
 
 
 def test_rows_come_back_in_order_as_they_were(store: Store) -> None:

@@ -51,15 +51,14 @@ def test_a_night_and_its_files(farm: QuickCommand, monkeypatch: pytest.MonkeyPat
 def test_a_slower_row_is_exit_code_1(farm: QuickCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     """What counts as slower is compare's matter; here every pair is."""
     monkeypatch.setattr(baseline, "_is_good", lambda row: True)
-    compared = comparison.compare_document
+    compared = comparison.compare_pair
 
     def slower(*words: object) -> object:
-        document = compared(*words)  # type: ignore[arg-type]
-        pairs = [pair.model_copy(update={"answer": "slower", "ratio": 2.0}) for pair in document.pairs]
-        return document.model_copy(update={"pairs": pairs})
+        pair = compared(*words)  # type: ignore[arg-type]
+        return pair.model_copy(update={"answer": "slower", "ratio": 2.0})
 
     assert farm("farm", "run", "plan.toml").code == 0
-    monkeypatch.setattr(baseline, "compare_document", slower)
+    monkeypatch.setattr(baseline, "compare_pair", slower)
     answer = farm("farm", "run", "plan.toml", "--baseline", "last-good", "--junit", "junit.xml")
     assert answer.code == 1 and "slower: relu.onnx as-is onnxruntime on local: " in answer.out, answer
     assert "measured again, for they seem slower than they were: 1" in answer.err and "[3/3]" in answer.err

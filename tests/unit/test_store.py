@@ -8,9 +8,11 @@ import shutil
 import socket
 import sqlite3
 import sys
+import time
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -376,3 +378,23 @@ def test_the_default_location_follows_the_environment(tmp_path: Path) -> None:
     assert default_location({"XDG_DATA_HOME": "/data"}) == "/data/edgewright/store.sqlite"
     assert default_location({"XDG_DATA_HOME": "relative"}).endswith("/.local/share/edgewright/store.sqlite")
     assert default_location({}).endswith("/.local/share/edgewright/store.sqlite")
+
+
+def test_one_that_comes_while_another_makes_the_store_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite itself refuses to turn to a write-ahead log then, without waiting."""
+    path = tmp_path / "store.sqlite"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            other.execute("ROLLBACK")
+
+    monkeypatch.setattr(schema, "time", SimpleNamespace(sleep=pause, monotonic=time.monotonic))
+    Store.open(path).close()
+    assert len(pauses) == 3
+    other.close()

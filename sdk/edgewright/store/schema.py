@@ -6,6 +6,7 @@ A refused file is left as it was: it is looked at through a read-only connection
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence, Set
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ from .server import check_server, server_engine
 from .shape import is_cut_short, reading_uri
 
 BUSY_TIMEOUT_S = 30
+_BUSY_PAUSE_S = 0.01
+#: Of an error code of SQLite, what is left without what it was doing.
+_PRIMARY = 0xFF
 #: Smaller files are read whole in search of damage when they are opened, which takes some 0.1 s.
 CHECKED_BYTES = 32 << 20
 CUT_SHORT = "the file ends within a page"
@@ -42,7 +46,8 @@ def make_engine(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None  # pysqlite's own BEGIN leaves DDL outside the transaction
-        for pragma in ("foreign_keys = ON", "journal_mode = WAL", "synchronous = FULL"):
+        _write_ahead(connection)
+        for pragma in ("foreign_keys = ON", "synchronous = FULL"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -52,6 +57,23 @@ def make_engine(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn to a write-ahead log. Where several make a new file at once, SQLite refuses this without waiting
+    for the others, as it does for everything else; so the wait is here.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > deadline:
+                raise
+            time.sleep(_BUSY_PAUSE_S)
+        else:
+            return
 
 
 def prepare_file(url: URL) -> None:
