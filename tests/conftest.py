@@ -19,9 +19,10 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def pytest_configure() -> None:
-    """A shell's background jobs ignore interrupts, and so would the commands that tests interrupt."""
+    """A shell's background jobs ignore interrupts, those of nohup hang-ups too, and so would our commands."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
