@@ -1,6 +1,6 @@
 """How much of a grid ``edgewright tune`` has to measure, beside Optuna's plain TPE and random search.
 
-    python benchmarks/tune.py [--workload FILE.py:FACTORY ...] [--seeds 10] [--measure N] [--replay]
+    python benchmarks/tune.py [--workload FILE.py:FACTORY ...] [--seeds 10] [--seconds 6] [--replay]
     python benchmarks/tune.py --published      # the grids of docs/tune.md, a few minutes
 
 A grid of at least 200 settings is measured once on this machine for each workload, in random order, and
@@ -24,7 +24,7 @@ import statistics
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgewright.build.builder import open_workload
@@ -121,8 +121,9 @@ def keep(path: Path, cell: Cell) -> None:
         stream.write(json.dumps(data) + "\n")
 
 
-def measure_grid(workload: str, most: int | None) -> None:
+def measure_grid(workload: str, most: int | None, seconds: float) -> None:
     """Measure what is missing, at most so many, in an order that a drift of the machine cannot favour."""
+    effort = replace(load_effort("rapid"), name="grid", min_duration_s=seconds)
     path = grid_file(workload)
     known = load_grid(path)
     missing = [setting for setting in SPACE.settings() if setting not in known]
@@ -135,13 +136,13 @@ def measure_grid(workload: str, most: int | None) -> None:
     cache = ROOT / "build/benchmarks/cache"
     target = load_inventory(None).get("local")
     with Store.open(BUILD / "grid.sqlite") as store, Workshop(source, cache, lambda _: None) as workshop:
-        run_id = store.begin_run(f"grid {path.stem}", "", "rapid")
+        run_id = store.begin_run(f"grid {path.stem}", "", effort.name)
         Studies(store).begin(run_id, "", "{}")
         bench = open_bench(target)
-        settings = Settings(load_effort("rapid"), evaluate_on_device=False)
+        settings = Settings(effort, evaluate_on_device=False)
         with Station(bench, settings, Run(run_id), Unwatched()) as station:
             lab = Lab(bench, station, WorkloadSubject(source, cache), store, run_id)
-            efforts = Efforts(load_effort("rapid"), load_effort("rapid"))
+            efforts = Efforts(effort, effort)
             rig = FarmRig(lab, workshop, settings, efforts, Unwatched())
             builder = DeviceBuilder(workshop, place_of(bench).profile)
             for number, setting in enumerate(missing, 1):
@@ -337,6 +338,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--workload", action="append", help="FILE.py:FACTORY, any number of times")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seconds", type=float, default=6.0, help="timed of each setting, in five launches")
     parser.add_argument("--measure", type=int, help="measure so many more cells of each grid and stop")
     parser.add_argument("--replay", action="store_true", help="replay what was measured of the grids")
     parser.add_argument("--published", action="store_true", help="replay the grids in benchmarks/grids")
@@ -344,7 +346,7 @@ def main() -> None:
     workloads = asked.workload or WORKLOADS
     if not (asked.replay or asked.published):
         for workload in workloads:
-            measure_grid(workload, asked.measure)
+            measure_grid(workload, asked.measure, asked.seconds)
     for workload in workloads:
         grid = load_grid(grid_file(workload, published=asked.published))
         missing = sum(setting not in grid for setting in SPACE.settings())
