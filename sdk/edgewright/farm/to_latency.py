@@ -138,16 +138,17 @@ class _Pruning:
             if abs(search.best.error) <= TOLERANCE:
                 candidate = Candidate(way, search.best.counts, search.best.error)
                 found.setdefault(frozenset(candidate.counts.items()), candidate)
-        if len(found) < 2:
-            return tuple(found.values())
+        whole = found.get(frozenset(self._network.full.items()))
+        if whole or len(found) < 2:  # nothing recovers better than what loses nothing
+            return (whole,) if whole else tuple(found.values())
         prunings: dict[str, PruneOptions] = {
             one.way: step.options
             for one in found.values()
             for step in step_of(self._network, one.counts, self._options)
         }
         losses = held_back_losses(self._workload, prunings, self._say)
-        told = (replace(one, held_back_loss=losses.get(one.way)) for one in found.values())
-        return tuple(sorted(told, key=lambda one: one.held_back_loss or 0.0))
+        told = [replace(one, held_back_loss=losses[one.way]) for one in found.values()]
+        return tuple(sorted(told, key=lambda one: losses[one.way]))
 
     def _ends(self) -> tuple[Point, Point, float]:
         """The whole network and the smallest one, measured, and what the whole one takes.

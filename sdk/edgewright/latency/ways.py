@@ -24,7 +24,7 @@ _STEPS = 400
 
 
 def tempered(network: Network, time: Time, budget_ns: float) -> Choice | None:
-    """By the square roots of importances, so that one group among large ones is not emptied for its small."""
+    """By the square roots of importances, which keeps a group of small ones from being emptied for others."""
     groups = tuple(
         replace(group, importance=tuple(max(0.0, value) ** 0.5 for value in group.importance))
         for group in network.groups

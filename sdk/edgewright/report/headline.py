@@ -163,11 +163,8 @@ def _ties(best: Row, candidates: Sequence[Row]) -> list[str]:
     if not best.latency_ms or (best.scenario and best.scenario.batches):
         return []
     high = best.latency_ms.interval.high
-    tied = [
-        _setting(r)
-        for r in candidates
-        if r is not best and r.latency_ms and r.latency_ms.interval.low <= high
-    ]
+    meeting = (r for r in candidates if r.latency_ms and r.latency_ms.interval.low <= high)
+    tied = [name for name in dict.fromkeys(map(_setting, meeting)) if name != _setting(best)]
     return [f"Not told apart from it in latency: {', '.join(tied)}."] if tied else []
 
 
