@@ -51,6 +51,8 @@ NETS: dict[str, WorkloadSource] = {
 #: What is worth seeing beside the defaults.
 VARIANTS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
     "quantize (dynamic)": (("quantize", {"mode": "dynamic"}),),
+    "quantize (S8S8)": (("quantize", {"activation": "int8", "weight": "int8", "reduce_range": False}),),
+    "quantize (U8S8)": (("quantize", {"activation": "uint8", "weight": "int8", "reduce_range": False}),),
     "quantize-weights (int4)": (("quantize-weights", {"bits": 4}),),
     "sparsify (2:4)": (("sparsify", {"n": 2, "m": 4}),),
     "factorize (CP)": (("factorize", {"convolutions": "cp", "rank": "ratio", "ratio": 0.3}),),

@@ -140,6 +140,59 @@ def test_what_does_not_matter_to_the_data_goes_first(measure: str) -> None:
     assert torch.equal(changed.module.layers[0].weight, kept)  # type: ignore[index, union-attr]
 
 
+class Recurrent(nn.Module):
+    """A recurrent network of which only one small layer can be pruned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.recurrent = nn.GRU(6, 64, batch_first=True)
+        self.inner, self.classify = nn.Linear(64, 80), nn.Linear(80, 5)
+
+    def forward(self, series: torch.Tensor) -> torch.Tensor:
+        states, _ = self.recurrent(series)
+        scores: torch.Tensor = self.classify(torch.relu(self.inner(states.mean(1))))
+        return scores
+
+
+@pytest.mark.parametrize("scope", ["local", "global"])
+@pytest.mark.parametrize(("rounds", "max_share", "left"), [(1, 0.8, 16), (1, 0.5, 40), (3, 0.8, 16)])
+def test_the_only_layer_that_can_be_pruned_is_not_emptied_for_the_rest(
+    scope: Any, rounds: int, max_share: float, left: int
+) -> None:
+    options = PruneOptions(amount=0.6, scope=scope, rounds=rounds, max_share=max_share)
+    changed = Prune().apply(job(Recurrent().eval(), torch.zeros(1, 4, 6)), options)
+    assert changed.module.inner.out_features == left  # type: ignore[union-attr]
+    short = f"60 % were asked for and channels go by 8, no more than {100 * max_share:.0f} % of a layer's"
+    assert short in changed.notes[0]
+
+
+@pytest.mark.parametrize(("max_share", "left"), [(0.8, 7), (0.95, 2)])
+def test_a_ranking_of_the_whole_model_does_not_empty_a_layer(max_share: float, left: int) -> None:
+    """All but two channels of the first layer count for nearly nothing."""
+    module = Normed().eval()
+    with torch.no_grad():
+        module.layers[1].weight[2:] *= 1e-4  # type: ignore[index, operator]
+    options = PruneOptions(0.9, "bn-scale", "global", max_share, round_to=1)
+    pruned = Prune().apply(job(module, nets.image()), options).module
+    assert pruned.layers[0].out_channels == left  # type: ignore[index, union-attr]
+
+
+@pytest.mark.parametrize("scope", ["local", "global"])
+def test_blocks_of_channels_lose_as_many_each_and_keep_some(scope: Any) -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        *(nn.Conv2d(3, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 3, groups=4), nn.ReLU()),
+        *(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 5)),
+    ).eval()
+    pruned = Prune().apply(job(module, nets.image()), PruneOptions(0.9, scope=scope, round_to=1)).module
+    first, blocks = (m for m in pruned.modules() if isinstance(m, nn.Conv2d))
+    assert (blocks.out_channels, blocks.groups) == (8, 4)
+    assert 8 <= first.out_channels < 32
+    assert first.out_channels % 4 == 0
+    assert pruned(nets.image()).shape == (1, 5)
+
+
 def test_rounds_end_at_the_same_size_and_train_in_between() -> None:
     told: list[str] = []
     module = Normed().eval()

@@ -2,7 +2,8 @@
 
 Channels that depend on each other (residual sums, depthwise convolutions, normalisations) go together;
 torch-pruning's dependency graph (Fang et al., DepGraph, CVPR 2023, arXiv 2301.12900) finds them. The
-least important go first: within each layer its share, or wherever in the model they are. In several rounds
+least important go first: within each layer its share, or wherever in the model they are, but never nearly all
+of a layer: what it passes on would be lost, and no training brings that back. In several rounds
 with training in between the model can heal meanwhile (Han et al., NIPS 2015); training that pulls the scales
 of batch normalisation to nothing beforehand shows which channels it can do without (Liu et al., Network
 Slimming, ICCV 2017).
@@ -11,6 +12,7 @@ Slimming, ICCV 2017).
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -43,7 +45,10 @@ class PruneOptions:
         amount: share of the model's parameters to remove, as nearly as rounding allows.
         importance: the measure by which channels are ranked, see :mod:`.importance`.
         scope: ``local`` takes the same share from each layer, ``global`` the least important of all.
-        layers: pairs of a layer's name and the share of its channels to remove, in place of ``amount``.
+        max_share: the most of a layer's channels that goes, so that a model of which little can be pruned
+            has no layer emptied for the others' sake. ``amount`` is then not reached, and a note says so.
+        layers: pairs of a layer's name and the share of its channels to remove, in place of ``amount`` and
+            without ``max_share``.
         round_to: channel counts are kept to multiples of this, the width of vector units.
         rounds: how often a part is removed and the rest trained.
         sparsity_epochs, sparsity: training beforehand that pulls the scales of batch normalisation towards
@@ -55,6 +60,7 @@ class PruneOptions:
     amount: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
     importance: Measure = "l2"
     scope: Literal["local", "global"] = "local"
+    max_share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.8
     layers: tuple[tuple[str, float], ...] = ()
     round_to: Annotated[int, Field(ge=1, le=64)] = 8
     rounds: Annotated[int, Field(ge=1, le=100)] = 1
@@ -88,6 +94,7 @@ class Prune:
         if not before:
             raise CompressionError("prune: the model has no parameters")
         sizes = {name: _channels(layer) for name, layer in _named(module, options.layers).items()}
+        least = {} if options.layers else _least(module, options)
         notes = []
         if options.sparsity_epochs:
             notes.append(_make_sparse(job, options))
@@ -97,7 +104,7 @@ class Prune:
             left = (1 - options.amount) ** (number / options.rounds)
             shares = _shares_now(module, options.layers, sizes, number / options.rounds)
             if shares or not options.layers:
-                module = _search(module, job, replace(options, layers=shares), wanted=left * before)
+                module = _search(module, job, replace(options, layers=shares), least, wanted=left * before)
             if _parameters(module) == before:
                 multiples = f"multiples of {options.round_to}"
                 raise CompressionError(
@@ -115,6 +122,8 @@ def _said(removed: float, options: PruneOptions, job: ModelJob, trained: str) ->
     said = f"pruned {removed * 100:.1f} % of parameters"
     if not options.layers and abs(removed - options.amount) > 0.1:
         said += f", {options.amount * 100:.0f} % were asked for and channels go by {options.round_to}"
+        if removed < options.amount:
+            said += f", no more than {options.max_share * 100:.0f} % of a layer's"
     if trained:
         rounds = f" in {options.rounds} rounds of" if options.rounds > 1 else ":"
         return f"{said}, fine-tuned{rounds} {trained}"
@@ -141,18 +150,25 @@ def _make_sparse(job: ModelJob, options: PruneOptions) -> str:
     return f"{options.sparsity_epochs} epochs of sparsity training"
 
 
+def _least(module: torch.nn.Module, options: PruneOptions) -> dict[str, int]:
+    """How many channels of each layer stay at least."""
+    named = ((name, _channels(layer)) for name, layer in module.named_modules())
+    by = options.round_to
+    return {name: math.ceil(size * (1 - options.max_share) / by - 1e-9) * by for name, size in named if size}
+
+
 def _search(
-    module: torch.nn.Module, job: ModelJob, options: PruneOptions, *, wanted: float
+    module: torch.nn.Module, job: ModelJob, options: PruneOptions, least: Mapping[str, int], *, wanted: float
 ) -> torch.nn.Module:
     """The copy whose number of parameters is nearest to the wanted one, by bisecting the channels' share."""
     importance = Importance(options.importance, module, job)
     if options.layers:
-        return _prune(copy.deepcopy(module), job, 0.0, importance, options)
+        return _prune(copy.deepcopy(module), job, 0.0, importance, options, least)
     low, high = 0.0, 1.0
     best, best_distance = module, abs(_parameters(module) - wanted)
     for _ in range(_SEARCH_STEPS):
         share = (low + high) / 2
-        candidate = _prune(copy.deepcopy(module), job, share, importance, options)
+        candidate = _prune(copy.deepcopy(module), job, share, importance, options, least)
         left = _parameters(candidate)
         if abs(left - wanted) < best_distance:
             best, best_distance = candidate, abs(left - wanted)
@@ -161,13 +177,20 @@ def _search(
 
 
 def _prune(
-    module: torch.nn.Module, job: ModelJob, share: float, importance: Importance, options: PruneOptions
+    module: torch.nn.Module,
+    job: ModelJob,
+    share: float,
+    importance: Importance,
+    options: PruneOptions,
+    least: Mapping[str, int],
 ) -> torch.nn.Module:
     shares = dict(options.layers)
     named = {layer: shares[name] for name, layer in _named(module, options.layers).items()}
     with foreign(CompressionError, "prune (torch-pruning)"):
         import torch
         import torch_pruning
+
+        from .pruner import prune_step
 
         for parameter in module.parameters():
             parameter.requires_grad_(True)  # the dependency graph is traced through gradients
@@ -188,7 +211,7 @@ def _prune(
             out_channel_groups={},
             num_heads={},
         )
-        pruner.step()
+        prune_step(pruner, {layer: least[name] for name, layer in module.named_modules() if name in least})
         module.zero_grad()
         with torch.no_grad():
             after = _shapes(module(*inputs))
