@@ -8,8 +8,8 @@ take turns of milliseconds in the same processes, with one thread. What cannot b
 reason.
 
 Each cell is kept in build/benchmarks/techniques.sqlite, raw samples and all, and not made again unless
-``--again`` says so; the table is of all cells that are there. The same goes into
-build/benchmarks/techniques.md.
+``--again`` says so. First comes an overview of times and accuracy, then a table for each network, of all
+cells that are there. The same goes into build/benchmarks/techniques.md.
 """
 
 from __future__ import annotations
@@ -159,6 +159,27 @@ def table(cells: Sequence[Cell]) -> str:
     return "\n".join(parts)
 
 
+def overview(cells: Sequence[Cell]) -> str:
+    """Markdown: for each runtime, how long every recipe takes on every network, and what it costs."""
+    nets = list(dict.fromkeys(cell.net for cell in cells))
+    parts = []
+    for runtime in dict.fromkeys(cell.runtime for cell in cells):
+        parts += [f"### {runtime}: time, and points of accuracy", ""]
+        parts += ["| recipe | " + " | ".join(nets) + " |", "|---" * (len(nets) + 1) + "|"]
+        for recipe in dict.fromkeys(cell.recipe for cell in cells):
+            found = {one.net: one.beside for one in cells if (one.recipe, one.runtime) == (recipe, runtime)}
+            row = " | ".join(_in_short(found.get(name)) for name in nets)
+            parts.append(f"| {recipe} | {row} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _in_short(beside: Beside | None) -> str:
+    if beside is None or beside.time_ratio is None:
+        return "-"
+    return f"{beside.time_ratio:.2f}, {0.0 - beside.lost:+.1f}"
+
+
 def _table(name: str, cells: Sequence[Cell]) -> Iterator[str]:
     runtimes = list(dict.fromkeys(cell.runtime for cell in cells))
     measured = [cell.beside for cell in cells if cell.beside]
@@ -232,7 +253,8 @@ def main() -> None:
                         cells.keep(made)
                         say(f"{name}, {recipe.name}, {runtime}: {_said(made)}")
     wanted = [(name, recipe, runtime) for name in nets for recipe in chosen for runtime in RUNTIMES]
-    text = table([cell for one in wanted if (cell := cells.find(*one)) is not None])
+    made_before = [cell for one in wanted if (cell := cells.find(*one)) is not None]
+    text = f"{overview(made_before)}\n{table(made_before)}"
     (BUILD / "techniques.md").write_text(text, encoding="utf-8")
     print(text)
 

@@ -8,7 +8,7 @@ from torch import nn
 from edgewright.compress.tuning import Tuning
 from edgewright.workload import Workload
 
-EPOCHS = 25
+EPOCHS = 60
 TUNING_EPOCHS = 4
 _HOURS, _CLASSES = 24, 2
 _WIDTH, _HEADS, _LAYERS = 64, 4, 2
@@ -64,7 +64,7 @@ def make() -> Workload:
     """Trained."""
     days = italy_power_demand()
     training = days.training(TUNING_EPOCHS, rate=5e-4)
-    tuning = Tuning(epochs=EPOCHS, learning_rate=2e-3)
+    tuning = Tuning(epochs=EPOCHS, learning_rate=1e-3)
     return days.workload(
         "transformer", fitted(network(), days.example, training, tuning, code=__file__), training
     )
