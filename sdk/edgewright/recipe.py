@@ -269,9 +269,12 @@ def _step(table: Mapping[str, Any], where: str) -> Step:
     return Step(head.technique, parse(options, technique.options, where))
 
 
-#: The step after which the file holds integers, and the steps on a file that need it in floats.
 _QAT = "qat"
+#: Steps on a file that need it in 32-bit floats, and those after which it is not.
 _NEED_FLOATS = ("fp16", "quantize", "quantize-weights", "share")
+_END_FLOATS = ("fp16", "quantize", "quantize-weights")
+#: The step that sets weights to zero, and the one whose factors have none of these zeros.
+_SPARSIFY, _FACTORIZE = "sparsify", "factorize"
 #: The step after which no other may move weights.
 _ADAROUND = "adaround"
 _IN_WORDS = {"qat": " (quantization-aware training)", "quantize": " (post-training quantization)"}
@@ -279,7 +282,7 @@ _IN_WORDS = {"qat": " (quantization-aware training)", "quantize": " (post-traini
 
 def _check_order(steps: tuple[Step, ...], where: str) -> None:
     last_file = previous = ""
-    is_trained = False
+    is_trained = is_sparse = False
     for number, step in enumerate(steps, 1):
         if previous == _ADAROUND and find_technique(step.technique).stage == "model":
             raise ConfigError(
@@ -290,6 +293,21 @@ def _check_order(steps: tuple[Step, ...], where: str) -> None:
         previous = step.technique
         if is_trained:
             _check_after_qat(step.technique, f"{where}: step {number}")
+        is_sparse = is_sparse or step.technique == _SPARSIFY
+        if is_sparse and step.technique == _FACTORIZE:
+            raise ConfigError(
+                f"{where}: step {number}: the factors that {_FACTORIZE!r} makes have none of the zeros that"
+                f" {_SPARSIFY!r} before it has set",
+                mend=f"put {_FACTORIZE!r} before {_SPARSIFY!r}",
+            )
+        if last_file in _END_FLOATS and step.technique in _NEED_FLOATS:
+            raise ConfigError(
+                f"{where}: step {number}: {_named(step.technique)} needs a file in 32-bit floats, but"
+                f" {_named(last_file)} before it ends them",
+                mend=f"leave out {step.technique!r} or {last_file!r}"
+                if step.technique in _END_FLOATS
+                else f"put {step.technique!r} before {last_file!r}",
+            )
         is_trained = is_trained or step.technique == _QAT
         if find_technique(step.technique).stage == "file":
             last_file = step.technique

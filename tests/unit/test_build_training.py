@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgewright.build import build
-from edgewright.compress import tuning
+from edgewright.compress import checkpoint
 from edgewright.profiles import load_profile
 from edgewright.recipe import load_recipe
 from edgewright.workloads import WorkloadSource
@@ -31,7 +31,7 @@ class Killed(Exception):
 
 
 def test_it_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoint, "KEEP_EVERY_S", 0.0)
     (tmp_path / "net.py").write_text(WORKLOAD)
     profile = load_profile("x86-64-linux")
     told: list[str] = []
@@ -57,6 +57,34 @@ def test_it_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest.Monk
     trained = [stage for stage in told if stage.startswith("fine-tuning")]
     assert trained[0].startswith("fine-tuning: epoch 4 of 6")
     assert not list((tmp_path / "killed/checkpoints").iterdir())
+
+
+def test_what_was_killed_does_not_go_on_with_other_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "KEEP_EVERY_S", 0.0)
+    profile, recipe = load_profile("x86-64-linux"), load_recipe("prune50")
+    told: list[str] = []
+
+    def made(cache: str, dies_in: str = "nowhere") -> str:
+        def show(stage: str) -> None:
+            told.append(stage)
+            if dies_in in stage:
+                raise Killed
+
+        source = WorkloadSource.parse(f"{tmp_path}/net.py:workload")
+        return build(
+            source, recipe, profile.name, profile, "onnx", cache=tmp_path / cache, progress=show
+        ).sha256
+
+    (tmp_path / "net.py").write_text(WORKLOAD)
+    with pytest.raises(Killed):
+        made("killed", "epoch 4 of 6")
+    (tmp_path / "net.py").write_text(WORKLOAD.replace("randint(0, 3", "randint(0, 2"))
+    told.clear()
+    again = made("killed")
+    assert f"fine-tuning: from the beginning, {tmp_path}/net.py has changed" in told
+    assert again == made("whole")
 
 
 def test_a_module_is_trained_once_for_both_formats(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -108,7 +110,7 @@ def job(module: nn.Module) -> ModelJob:
 
 def test_the_first_and_the_last_layer_stay_unless_named() -> None:
     changed = Factorize().apply(job(net()), FactorizeOptions())
-    assert changed.notes == ("1 layers decomposed (2 at rank 8), not fine-tuned",)
+    assert changed.notes == ("1 layer decomposed (2 at rank 8), not fine-tuned",)
     named = Factorize().apply(job(net()), FactorizeOptions(layers=("0",), rank="ratio", ratio=0.5))
     assert isinstance(named.module[0], nn.Sequential)  # type: ignore[index]
 
@@ -139,3 +141,33 @@ def test_vbmf_is_not_believed_when_it_takes_most_of_a_layer_for_noise() -> None:
     assert isinstance(found, Decomposed)
     values = np.linalg.svd(noise, compute_uv=False) ** 2
     assert values[: int(found.rank)].sum() >= 0.5 * values.sum() > values[: int(found.rank) - 1].sum()
+
+
+@pytest.mark.parametrize("convolutions", ["tucker", "cp"])
+def test_a_stride_makes_the_first_part_dearer(convolutions: Any) -> None:
+    """It goes over every position of the input, of which the layer skips three of four."""
+    torch.manual_seed(0)
+    for stride, replaced in ((1, True), (2, False)):
+        layer = nn.Conv2d(64, 16, 2, stride=stride)
+        options = FactorizeOptions(convolutions=convolutions, rank="ratio", ratio=0.35)
+        found = decomposed(layer, options)
+        assert isinstance(found, Decomposed) is replaced, (stride, found)
+    assert isinstance(found, str) and "too little" in found
+
+
+def test_a_layer_that_is_used_again_stays() -> None:
+    """A chain in one place would leave the weight where it is in the other."""
+    torch.manual_seed(0)
+    shared, tied = nn.Linear(64, 64), nn.Linear(64, 64)
+    tied_too = nn.Linear(64, 64)
+    tied_too.weight = tied.weight
+    alone = nn.Linear(64, 64)
+    module = nn.Sequential(
+        nn.Linear(8, 64), shared, nn.ReLU(), shared, tied, tied_too, alone, nn.Linear(64, 4)
+    )
+    work = ModelJob(module.eval(), Workload("net", module, (torch.zeros(1, 8),)))
+    changed = Factorize().apply(work, FactorizeOptions(rank="ratio"))
+    assert changed.notes[0] == "1 layer decomposed (6 at rank 16), not fine-tuned"
+    assert changed.notes[1].count("its weights are used elsewhere too") == 3
+    with pytest.raises(CompressionError, match="used elsewhere"):
+        Factorize().apply(work, FactorizeOptions(rank="ratio", layers=("1",)))

@@ -232,3 +232,56 @@ def test_sparsity_training_shrinks_the_scales() -> None:
 def test_what_cannot_be_had_is_said(options: dict[str, Any], words: str) -> None:
     with pytest.raises(CompressionError, match=words):
         Prune().apply(job(nets.Dense().eval(), nets.features()), PruneOptions(**options))
+
+
+class Chunked(nn.Module):
+    """Cuts its channels in two by itself, as ShuffleNetV2 does, and convolves a half in blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.grouped = nn.Conv2d(3, 24, 3, padding=1), nn.Conv2d(12, 12, 1, groups=3)
+        self.wide, self.classify = nn.Conv2d(24, 32, 1), nn.Linear(32, 5)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        left, right = self.stem(image).chunk(2, 1)
+        both = torch.cat([left, torch.relu(self.grouped(right))], 1)
+        scores: torch.Tensor = self.classify(torch.relu(self.wide(both)).mean((2, 3)))
+        return scores
+
+
+@pytest.mark.parametrize("scope", ["local", "global"])
+def test_what_the_model_fails_without_is_left_whole(scope: Any) -> None:
+    options = PruneOptions(amount=0.3, scope=scope, round_to=1, fine_tune=False)
+    changed = Prune().apply(job(Chunked().eval(), nets.image()), options)
+    assert changed.module(nets.image()).shape == (1, 5)
+    assert changed.module.grouped.out_channels == 12  # type: ignore[union-attr]
+    assert changed.module.wide.out_channels < 32  # type: ignore[union-attr, operator]
+    (left,) = (note for note in changed.notes if note.startswith("left whole"))
+    assert "stem" in left or "grouped" in left
+    with pytest.raises(CompressionError, match=r"fails without 1 channels of (stem|grouped) \(leave it out"):
+        named = left.rpartition(": ")[2].split(", ")[0]
+        asked = PruneOptions(layers=((named, 0.4),), round_to=1)
+        Prune().apply(job(Chunked().eval(), nets.image()), asked)
+
+
+def test_recurrent_layers_that_cannot_be_pruned_are_named() -> None:
+    class Lstm(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.recurrent, self.classify = nn.LSTM(6, 16, 2, batch_first=True), nn.Linear(16, 5)
+
+        def forward(self, series: torch.Tensor) -> torch.Tensor:
+            scores: torch.Tensor = self.classify(self.recurrent(series)[0][:, -1])
+            return scores
+
+    with pytest.raises(CompressionError, match=r"and the model fails without a part of recurrent$"):
+        Prune().apply(job(Lstm().eval(), torch.zeros(1, 5, 6)), PruneOptions(round_to=4))
+
+
+def test_the_outputs_are_no_channels_to_prune() -> None:
+    options = PruneOptions(layers=(("layers.2", 0.5),), round_to=1)
+    with pytest.raises(
+        CompressionError, match=r"the channels of layers.2 are the model's outputs \(leave it out"
+    ):
+        Prune().apply(job(nets.Dense().eval(), nets.features()), options)

@@ -299,3 +299,15 @@ def test_a_model_that_cannot_be_traced_is_one_line() -> None:
     with pytest.raises(CompressionError, match=r"equalize: torch\.export cannot trace the model") as caught:
         Equalize().apply(job(Branching(), nets.features), EqualizeOptions())
     assert "\n" not in str(caught.value)
+
+
+def test_layers_whose_rounding_is_not_learnt_are_counted() -> None:
+    module = nets.Dense(16).eval()
+    tied = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), module)
+    tied[2].weight = tied[0].weight
+    samples = tuple((nets.features(seed),) for seed in range(4))
+    workload = Workload("tied", tied, (nets.features(),), calibration=samples)
+    work = ModelJob(tied.eval(), workload, profile=X86, format="onnx")
+    notes = AdaRound().apply(work, AdaRoundOptions(iterations=20)).notes
+    assert notes[0].startswith("the rounding of 2 layers learnt")
+    assert notes[1:] == ("2 layers more, transposed or used in several places, rounded to the nearest",)

@@ -18,7 +18,7 @@ from tests.plain_runner import plain_run
 from torch import nn
 
 from edgewright.build import Plan, build
-from edgewright.compress import Changed, FileJob, ModelJob, tuning
+from edgewright.compress import Changed, FileJob, ModelJob, checkpoint, tuning
 from edgewright.compress.qat import Qat, QatOptions
 from edgewright.compress.qat_fakes import Activation, Bias, Phase, Weight
 from edgewright.compress.qat_graph import Simulation, fold_norms
@@ -236,7 +236,7 @@ def test_a_teacher_of_features_says_what_to_do() -> None:
 
 
 def test_it_goes_on_after_a_kill(plain: Changed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoint, "KEEP_EVERY_S", 0.0)
 
     class Killed(Exception):
         pass

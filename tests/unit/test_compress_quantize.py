@@ -152,13 +152,19 @@ def spiking_images(count: int) -> tuple[nets.Tensors, ...]:
     return made
 
 
+def calibrated_by(name: Calibrator) -> QuantizeOptions:
+    if name == "percentile":
+        return QuantizeOptions(calibrator=name, percentile=99.9)
+    return QuantizeOptions(calibrator=name)
+
+
 @pytest.mark.parametrize("format", ["onnx", "tflite"])
 def test_cutting_ranges_gains_where_single_values_stand_out(format: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 3))
     work = job(tmp_path, format, module, spiking_images(8))
     plain = [nets.image(seed).numpy() for seed in range(50, 58)]  # without the spikes
-    found = {c: executed_db(work, QuantizeOptions(calibrator=c, percentile=99.9), plain) for c in CALIBRATORS}
+    found = {c: executed_db(work, calibrated_by(c), plain) for c in CALIBRATORS}
     assert all(found[c] > found["minmax"] + 3 for c in ("entropy", "percentile")), found
     assert found["mse"] > found["minmax"] - 0.5, found  # the one value is worth the error of all others
 
@@ -356,3 +362,45 @@ def executed_in_floats(path: Path, kind: str) -> int:
     onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     nodes = onnx.load(options.optimized_model_filepath).graph.node
     return sum(node.op_type in (kind, f"Fused{kind}") for node in nodes)
+
+
+@pytest.mark.parametrize("asked", [{"weight": "int8"}, {"activation": "int8"}, {"reduce_range": False}])
+def test_kernels_for_dynamic_ranges_take_one_type(asked: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=f"mode = 'dynamic' leaves no choice of {next(iter(asked))}"):
+        parse({"mode": "dynamic", **asked}, QuantizeOptions, "test")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"mode": "dynamic", "calibrator": "mse"}, "calibrator needs calibration"),
+        ({"percentile": 99.0}, "calibrator = 'minmax' takes no percentile"),
+    ],
+)
+def test_what_would_not_count_is_refused(asked: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse(asked, QuantizeOptions, "test")
+
+
+class Recurrent(nn.Module):
+    """Most of its weights are in recurrent layers, which onnxruntime computes in floats."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.recurrent, self.classify = nn.GRU(6, 24, num_layers=2, batch_first=True), nn.Linear(24, 5)
+
+    def forward(self, series: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.classify(self.recurrent(series)[0][:, -1])
+        return scores
+
+
+def test_the_notes_say_what_stays_in_floats(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    work = job(tmp_path, "onnx", Recurrent(), tuple((torch.randn(1, 4, 6),) for _ in range(4)))
+    notes = Quantize().apply(work, QuantizeOptions())
+    weights = 3 * 24 * (6 + 24 + 24 + 24)
+    share = weights / (weights + 24 * 5) * 100
+    assert f"{share:.0f} % of the weights stay in floats, those of 2 GRU" in notes
+    work = job(tmp_path, "onnx", nets.Dense(64), tuple((nets.features(seed),) for seed in range(2)))
+    assert not any("stay in floats" in note for note in Quantize().apply(work, QuantizeOptions()))

@@ -92,3 +92,33 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, object]) -> N
 def test_a_model_without_weights_is_an_error() -> None:
     with pytest.raises(CompressionError, match="no convolution, linear or recurrent layer"):
         Sparsify().apply(job(nets.NoWeights()), SparsifyOptions())
+
+
+def test_a_pattern_goes_along_the_inputs_of_each_place_of_a_kernel() -> None:
+    """As kernels for it want: NVIDIA's take channels innermost."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.ConvTranspose2d(8, 6, 2)).eval()
+    work = ModelJob(module, Workload("net", module, (torch.zeros(1, 3, 9, 9),)))
+    changed = Sparsify().apply(work, SparsifyOptions(n=2, m=4))
+    first, second, transposed = (weight.data for weight in changed.module.parameters() if weight.dim() == 4)
+    assert bool((first != 0).all())
+    assert bool(((second.permute(0, 2, 3, 1).reshape(-1, 4) != 0).sum(1) == 2).all())
+    assert bool(((transposed.permute(1, 2, 3, 0).reshape(-1, 4) != 0).sum(1) == 2).all())
+    rest = 216 / (216 + 576 + 192) * 100
+    assert f"in a 2:4 pattern of inputs, {rest:.1f} % have not 4 inputs together and stay" in changed.notes[0]
+
+
+def test_a_pattern_that_no_layer_has_inputs_for_is_an_error() -> None:
+    with pytest.raises(CompressionError, match=r"nothing to zero .*16 is too many"):
+        Sparsify().apply(job(nets.Dense(8).eval(), trains=False), SparsifyOptions(n=2, m=16))
+
+
+@pytest.mark.parametrize("by", ["magnitude", "obd"])
+def test_a_weight_of_two_layers_is_one(by: str) -> None:
+    module = nets.Dense(8).eval()
+    tied = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))
+    tied[2].weight = tied[0].weight
+    work = ModelJob(tied, Workload("net", module, (nets.features(),), training=nets.training((8,), 4)))
+    options = SparsifyOptions(amount=0.5, scope="local", by=by, fine_tune=False)  # type: ignore[arg-type]
+    changed = Sparsify().apply(work, options)
+    assert changed.notes == ("set 50.0 % of weights to zero, not retrained",)

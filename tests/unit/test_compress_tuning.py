@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tests import nets
 from torch import nn
 
-from edgewright.compress import ModelJob, tuning
+from edgewright.compress import ModelJob, checkpoint
 from edgewright.compress.distill import Distill, DistillOptions
+from edgewright.compress.sparsify import Sparsify, SparsifyOptions
 from edgewright.compress.tuning import Tuning, tune
 from edgewright.errors import CompressionError
 from edgewright.workload import Training, Workload
@@ -59,7 +64,7 @@ class Killed(Exception):
 
 
 def test_it_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoint, "KEEP_EVERY_S", 0.0)
     whole = job()
     tune(whole, whole.module, Tuning())
     epochs: list[str] = []
@@ -80,10 +85,83 @@ def test_it_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert torch.equal(a, b)
 
 
+class Dropping(nn.Module):
+    """Draws from torch's generator while it is trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Linear(8, 48), nn.ReLU(), nn.Dropout(0.3), nn.Linear(48, 4))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.layers(features)
+        return scores
+
+
+class Noisy(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Samples that are drawn with numpy and with Python."""
+
+    def __len__(self) -> int:
+        return 64
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        noise = np.random.randn(8).astype("float32") * random.gauss(1.0, 0.1)
+        samples, labels = TRAINING.data.tensors
+        return samples[index] + torch.from_numpy(noise), labels[index]
+
+
+@pytest.mark.parametrize("mode", ["offline", "online", "self"])
+@pytest.mark.parametrize("kind", ["response", "feature", "relation"])
+def test_what_went_on_is_what_was_never_killed(
+    kind: Any, mode: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With dropout, noise in the data, a teacher's adapters, and a peer that learns along."""
+    monkeypatch.setattr(checkpoint, "KEEP_EVERY_S", 0.0)
+    options = DistillOptions(kind=kind, mode=mode, tuning=Tuning(epochs=3))
+
+    def distilled(dies_in: str = "nowhere", folder: Path | None = None) -> nn.Module:
+        def tell(said: str) -> None:
+            if dies_in in said:
+                raise Killed
+
+        random.seed(1)
+        np.random.seed(1)
+        work = job(Dropping().eval(), training=replace(TRAINING, data=Noisy()))
+        return Distill().apply(replace(work, checkpoints=folder, tell=tell), options).module
+
+    whole = distilled()
+    with pytest.raises(Killed):
+        distilled("epoch 3 of 3", tmp_path)
+    assert list(tmp_path.iterdir())
+    again = distilled(folder=tmp_path)
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("changed", ["weights", "rate", "batch"])
+def test_a_checkpoint_serves_its_own_training_only(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "KEEP_EVERY_S", 0.0)
+    tune(replace(job(), checkpoints=tmp_path), nets.Dense(), Tuning())
+    told: list[str] = []
+    training = replace(
+        TRAINING,
+        learning_rate=1e-9 if changed == "rate" else TRAINING.learning_rate,
+        batch_size=7 if changed == "batch" else TRAINING.batch_size,
+    )
+    module = nets.Dense()
+    if changed == "weights":
+        with torch.no_grad():
+            module.layers[0].weight.mul_(1.0001)  # type: ignore[operator]
+    work = replace(job(training=training), checkpoints=tmp_path, tell=told.append)
+    tune(work, module, Tuning())
+    assert told[0].startswith("fine-tuning: epoch 1 of 6")
+
+
 def test_a_checkpoint_of_something_else_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "KEEP_EVERY_S", 0.0)
+    monkeypatch.setattr(checkpoint, "KEEP_EVERY_S", 0.0)
     tune(replace(job(), checkpoints=tmp_path), nets.Dense(), Tuning())
     told: list[str] = []
     other = replace(job(nets.Dense(32).eval()), checkpoints=tmp_path, tell=told.append)
@@ -192,3 +270,44 @@ def test_another_seed_gives_other_weights() -> None:
     tune(two, two.module, Tuning(seed=2))
     pairs = zip(one.module.parameters(), two.module.parameters(), strict=True)
     assert any(not torch.equal(a, b) for a, b in pairs)
+
+
+def test_a_peer_hands_over_what_was_asked_for() -> None:
+    taught = [
+        Distill().apply(job(Dropping().eval()), DistillOptions(kind=kind, mode="online")).module
+        for kind in ("response", "feature", "relation")
+    ]
+    for one, other in itertools.combinations(taught, 2):
+        assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_what_a_step_has_set_to_zero_stays_so() -> None:
+    work = job(nets.Dense(64).eval())
+    sparse = Sparsify().apply(work, SparsifyOptions(amount=0.7, scope="local")).module
+    zero = [layer.weight == 0 for layer in sparse.modules() if isinstance(layer, nn.Linear)]
+    moved = Distill().apply(replace(work, module=copy.deepcopy(sparse)), DistillOptions()).module
+    layers = [layer.weight for layer in moved.modules() if isinstance(layer, nn.Linear)]
+    assert all(torch.equal(weight == 0, mask) for weight, mask in zip(layers, zero, strict=True))
+    before = next(sparse.parameters())
+    assert not torch.equal(before, layers[0])
+
+
+def test_a_student_for_images_cannot_take_two_inputs() -> None:
+    inputs = (nets.features(), nets.features())
+    work = ModelJob(nets.Dense(), Workload("net", nets.Dense(), inputs, training=TRAINING))
+    with pytest.raises(CompressionError, match="squeezenet takes one input, the model has 2"):
+        Distill().apply(work, DistillOptions(student="squeezenet"))
+
+
+def test_of_several_outputs_the_first_is_taught() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.other = nets.Dense(16), nn.Linear(8, 1)
+
+        def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return self.net(features), self.other(features)
+
+    training = replace(TRAINING, loss=lambda scores, labels: nn.functional.cross_entropy(scores[0], labels))
+    changed = Distill().apply(job(Two().eval(), training=training), DistillOptions())
+    assert changed.notes[1:] == ("of its 2 outputs the first was taught",)

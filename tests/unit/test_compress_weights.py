@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import nets
 from tests.plain_runner import plain_run
+from torch import nn
 
 from edgewright.compress import FileJob
 from edgewright.compress.clusters import clustered
@@ -118,3 +120,28 @@ def test_no_constant_weight_is_an_error(tmp_path: Path) -> None:
     exporter("onnx").export(Request(module, (nets.features(),), ("output",)), path)
     with pytest.raises(CompressionError, match="changed nothing"):
         WeightOnly().apply(job(path, tmp_path), WeightOnlyOptions())
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
+def test_recurrent_weights_in_few_bits(kind: type[nn.GRU | nn.LSTM], tmp_path: Path) -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.recurrent = kind(8, 32, num_layers=2, batch_first=True, bidirectional=True)
+
+        def forward(self, series: torch.Tensor) -> torch.Tensor:
+            states: torch.Tensor = self.recurrent(series)[0]
+            return states
+
+    path, example = tmp_path / "source.onnx", torch.randn(1, 6, 8)
+    exporter("onnx").export(Request(Recurrent().eval(), (example,), ("output",)), path)
+    work = job(path, tmp_path)
+    notes = WeightOnly().apply(work, WeightOnlyOptions())
+    assert notes == ("the weights of 2 operators in 8 bits, one scale a channel",)
+    assert work.out.stat().st_size < 0.45 * path.stat().st_size
+    want, got = (
+        next(iter(plain_run([file], "onnx", inputs=[example.numpy()]).outputs.values()))
+        for file in (path, work.out)
+    )
+    assert float((got * want).sum() / np.sqrt((got**2).sum() * (want**2).sum())) > 0.999

@@ -35,6 +35,12 @@ def test_the_device_decides() -> None:
     assert "computes in 16-bit floats" in here("fp16", "jetson-orin-nano")
 
 
+def test_what_is_found_at_run_time_is_unsigned_everywhere() -> None:
+    for profile in ("raspberry-pi-5", "x86-64-linux"):
+        assert "ONNX: uint8 activations, uint8 weights " in here("int8-dynamic", profile)
+        assert "7 bits" not in here("int8-dynamic", profile)
+
+
 def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def run(*words: str) -> str:
         monkeypatch.setattr(sys, "argv", ["edgewright", "explain", *words])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -71,15 +72,18 @@ def test_a_default_written_out_hashes_like_one_left_out(tmp_path: Path) -> None:
     assert load_recipe(write(tmp_path, text)).hash == short.hash
 
 
-options = st.builds(
-    QuantizeOptions,
-    mode=st.sampled_from(["static", "dynamic"]),
+maybe = st.sampled_from([None, True, False])
+integers = st.sampled_from([None, "int8", "uint8"])
+options = st.builds(QuantizeOptions, mode=st.just("dynamic"), per_channel=maybe) | st.builds(
+    lambda calibrator, percentile, **more: QuantizeOptions(
+        calibrator=calibrator, **({"percentile": percentile} if calibrator == "percentile" else {}), **more
+    ),
     calibrator=st.sampled_from(["minmax", "entropy", "percentile"]),
     percentile=st.floats(51.0, 100.0),
-    activation=st.sampled_from([None, "int8", "uint8"]),
-    weight=st.sampled_from([None, "int8", "uint8"]),
-    per_channel=st.sampled_from([None, True, False]),
-    reduce_range=st.sampled_from([None, True, False]),
+    activation=integers,
+    weight=integers,
+    per_channel=maybe,
+    reduce_range=maybe,
 )
 
 
@@ -187,3 +191,34 @@ def test_nothing_may_move_weights_whose_rounding_was_learnt(tmp_path: Path) -> N
         ConfigError, match="step 2: 'prune' moves weights that 'adaround' before it has rounded"
     ):
         load_recipe(write(tmp_path, f'description = "wrong"\n{steps}'))
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (
+            ("quantize", "quantize"),
+            r"step 2: 'quantize' \(.*\) needs a file in 32-bit floats, but 'quantize' .* \(leave out",
+        ),
+        (("fp16", "quantize"), "needs a file in 32-bit floats, but 'fp16' before it ends them"),
+        (("quantize", "fp16"), "step 2: 'fp16' needs a file in 32-bit floats"),
+        (
+            ("quantize-weights", "share"),
+            r"step 2: 'share' needs .* \(put 'share' before 'quantize-weights'\)",
+        ),
+        (("sparsify", "prune", "factorize"), r"step 3: the factors .* \(put 'factorize' before 'sparsify'\)"),
+    ],
+)
+def test_steps_that_undo_each_other_are_refused(steps: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    tables = "".join(f'[[steps]]\ntechnique = "{name}"\n' for name in steps)
+    with pytest.raises(ConfigError) as error:
+        load_recipe(write(tmp_path, f'description = "wrong"\n{tables}'))
+    assert re.search(said, str(error.value))
+
+
+@pytest.mark.parametrize(
+    "steps", [("share", "quantize"), ("share", "fp16"), ("factorize", "sparsify", "share")]
+)
+def test_steps_that_go_together_are_not(steps: tuple[str, ...], tmp_path: Path) -> None:
+    tables = "".join(f'[[steps]]\ntechnique = "{name}"\n' for name in steps)
+    assert len(load_recipe(write(tmp_path, f'description = "right"\n{tables}')).steps) == len(steps)

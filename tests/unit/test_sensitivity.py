@@ -153,3 +153,35 @@ def test_a_limit_needs_a_judge(tmp_path: Path) -> None:
     assert rest
     with pytest.raises(ConfigError, match="max_accuracy_drop needs a workload that can be judged"):
         built(f"{tmp_path}/net.py:workload", tmp_path, 0.0)
+
+
+def test_every_kind_of_layer_takes_part(tmp_path: Path) -> None:
+    code = """
+import torch
+from torch import nn
+from edgewright.workload import Workload
+
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.up = nn.ConvTranspose1d(2, 16, 3)
+        self.recurrent = nn.LSTM(16, 8, batch_first=True)
+        self.classify = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.classify(self.recurrent(self.up(x).transpose(1, 2))[0][:, -1])
+
+def workload():
+    return Workload("mixed", Mixed().eval(), (torch.randn(1, 2, 9),))
+"""
+    (tmp_path / "mixed.py").write_text(code)
+    found = sensitivity(
+        WorkloadSource.parse(f"{tmp_path}/mixed.py:workload"),
+        "sparsify",
+        load_profile("x86-64-linux"),
+        cache=tmp_path / "cache",
+        progress=lambda _: None,
+    )
+    seen = {effect.layer: (effect.weights, effect.sqnr_db is not None) for effect in found.effects}
+    assert seen == {"up": (96, True), "recurrent": (4 * 8 * (16 + 8), True), "classify": (24, True)}

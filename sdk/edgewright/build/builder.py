@@ -129,7 +129,14 @@ class _Build:
             checkpoints = self._store.checkpoints / f"{key}-{number}"
             earlier = self._earlier(number)
             job = ModelJob(
-                module, workload, self._progress, checkpoints, self._plan.profile, self._plan.format, earlier
+                module,
+                workload,
+                self._progress,
+                checkpoints,
+                self._session.loaded.dependencies,
+                self._plan.profile,
+                self._plan.format,
+                earlier,
             )
             changed = technique.apply(job, step.options)
             if changed.kept is not None and earlier is None:

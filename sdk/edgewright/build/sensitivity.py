@@ -102,17 +102,19 @@ def _edited(workload: Workload, technique: str, progress: Progress) -> Sensitivi
     want = _outputs(model, workload)
     effects = []
     for name, layer in model.named_modules():
-        if not isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear) or not name:
+        if not isinstance(layer, nn.modules.conv._ConvNd | nn.Linear | nn.RNNBase) or not name:
             continue
+        own = layer.named_parameters(recurse=False)
+        weights = sum(parameter.numel() for kind, parameter in own if kind.startswith("weight"))
         progress(f"{technique} {name}")
         options = parse(_ALONE[technique](name), found.options, technique)
         try:
             changed = found.apply(ModelJob(copy.deepcopy(model), workload), options)
         except CompressionError as error:
-            effects.append(Effect(name, layer.weight.numel(), reason=error.message))
+            effects.append(Effect(name, weights, reason=error.message))
             continue
         got = _outputs(changed.module, workload)
-        effects.append(Effect(name, layer.weight.numel(), sqnr_db(want, got), _score(workload, got)))
+        effects.append(Effect(name, weights, sqnr_db(want, got), _score(workload, got)))
     return _sorted(technique, workload, want, effects)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
+from edgewright.dependencies import Dependency
 from edgewright.profile import DeviceProfile
 from edgewright.workload import Array, Workload
 
@@ -67,6 +68,7 @@ class ModelJob:
         tell: says what goes on, a few words at a time.
         checkpoints: a folder for what a long step needs to go on after a kill; None keeps nothing. What is
             written there is named by the step, and removed when the step is done.
+        made_of: every file that the workload has read so far; what is kept holds while these do.
         profile, format: what the module is exported for afterwards, where that is known.
         earlier: what this step kept when it was done before, for another format or batch.
     """
@@ -75,6 +77,7 @@ class ModelJob:
     workload: Workload
     tell: Callable[[str], None] = _unheard
     checkpoints: Path | None = None
+    made_of: Callable[[], tuple[Dependency, ...]] = tuple
     profile: DeviceProfile | None = None
     format: str = ""
     earlier: Mapping[str, Array] | None = None

@@ -130,9 +130,22 @@ class AdaRound:
         grid_said = (
             f"{'7' if grid.most == 64 else '8'} bits per {'channel' if grid.per_channel else 'tensor'}"
         )
-        said = f"the rounding of {len(layers)} layers learnt for {grid_said}"
+        said = f"the rounding of {_counted(len(layers))} learnt for {grid_said}"
         left = f"their squared error is {error:.2f} of what nearest makes, on average"
-        return Changed(module.eval(), (f"{said}: {left}",))
+        others = _weighted(module) - len(layers)
+        more = (f"{_counted(others)} more, transposed or used in several places, rounded to the nearest",)
+        return Changed(module.eval(), (f"{said}: {left}", *(more if others > 0 else ())))
+
+
+def _weighted(module: torch.nn.Module) -> int:
+    """How many convolutions and linear layers there are."""
+    from torch import nn
+
+    return sum(isinstance(layer, nn.modules.conv._ConvNd | nn.Linear) for layer in module.modules())
+
+
+def _counted(layers: int) -> str:
+    return f"{layers} layer" if layers == 1 else f"{layers} layers"
 
 
 #: What the second moments of the layers looked at in one go may take.

@@ -17,7 +17,6 @@ from edgewright.latency.layers import Channels, Counts, Group, Layer, LayerShape
 
 from . import ModelJob
 from .importance import Importance, Measure
-from .prune import output_layers
 
 if TYPE_CHECKING:
     import torch
@@ -149,6 +148,8 @@ class _Groups:
     ) -> None:
         import torch_pruning
 
+        from .pruner import output_layers
+
         self._names = {layer: name for name, layer in module.named_modules()}
         self._graph = torch_pruning.DependencyGraph().build_dependency(module, example_inputs=inputs)
         self.groups: list[Group] = []
@@ -174,10 +175,12 @@ class _Groups:
 
     def _parts(self, group: Any, size: int) -> tuple[list[tuple[tuple[str, bool], int]], str]:
         """The sides of layers with a group's channels, each with how many times; or why they have to stay."""
+        from .pruner import blocks
+
         root = self._names[group[0].dep.target.module]
         parts = []
         for layer, is_output, count in self._sides(group):
-            if self._blocks(layer) > 1:
+            if blocks(self._graph, layer) > 1:
                 return [], f"{self._names[layer]} takes its channels in blocks"
             if count % size:
                 return [], f"{self._names[layer]} has {count} channels for {size} of {root}"
@@ -190,10 +193,3 @@ class _Groups:
             layer = dependency.target.module
             if layer in self._names:
                 yield layer, self._graph.is_out_channel_pruning_fn(dependency.handler), len(indices)
-
-    def _blocks(self, layer: Any) -> int:
-        """How many blocks its channels are cut into: group convolutions and normalisations."""
-        pruner = self._graph.get_pruner_of_module(layer)
-        if pruner is None or getattr(layer, "groups", 1) == getattr(layer, "out_channels", 0):
-            return 1
-        return int(max(pruner.get_in_channel_groups(layer), pruner.get_out_channel_groups(layer)))

@@ -94,7 +94,7 @@ def _tucker(layer: torch.nn.Conv2d, weight: Array, options: FactorizeOptions) ->
         ranks = _rank(unfolded[0], options, 0), _rank(unfolded[1], options, 0)
     r_out, r_in = _rounded(ranks[0], options, outputs), _rounded(ranks[1], options, inputs)
     left = outputs * r_out + r_out * r_in * area + inputs * r_in
-    if not _pays(left, weight.size, options):
+    if not _pays(left + (_entered(layer) - 1) * inputs * r_in, weight.size, options):
         return f"ranks {r_out} and {r_in} of {outputs} and {inputs} save too little"
     with foreign(CompressionError, "factorize (tensorly)"):
         from tensorly.decomposition import partial_tucker
@@ -118,7 +118,7 @@ def _cp(layer: torch.nn.Conv2d, weight: Array, options: FactorizeOptions) -> Dec
         unfolded = weight.reshape(outputs, -1), weight.transpose(1, 0, 2, 3).reshape(inputs, -1)
         rank = max(1, round(_CP_RANK_SHARE * max(_rank(matrix, options, 0) for matrix in unfolded)))
     rank = _rounded(rank, options, weight.size)
-    if not _pays(rank * each, weight.size, options):
+    if not _pays(rank * each + (_entered(layer) - 1) * inputs * rank, weight.size, options):
         return f"rank {rank} saves too little"
     with foreign(CompressionError, "factorize (tensorly)"):
         from tensorly.decomposition import parafac
@@ -178,8 +178,16 @@ def _tucker_share(outputs: int, inputs: int, area: int, ratio: float) -> float:
 
 
 def _pays(left: int, of: int, options: FactorizeOptions) -> bool:
-    """Each weight of a convolution or linear layer is one multiplication a position: one bound for both."""
+    """Each weight of the layer is one multiplication a position of its output; a chain has ``left`` of them.
+
+    It has no more weights than that, so that one bound holds for both.
+    """
     return left <= options.margin * of
+
+
+def _entered(layer: torch.nn.Conv2d) -> int:
+    """Positions of the input to one of the output: how often the chain's first part is computed for each."""
+    return layer.stride[0] * layer.stride[1]
 
 
 def _split(matrix: Array, rank: int) -> tuple[Array, Array]:

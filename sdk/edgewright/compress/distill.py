@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -18,10 +18,12 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from edgewright.config import STRICT
+from edgewright.errors import CompressionError
 from edgewright.profile import DeviceProfile
 
 from . import Changed, ModelJob
-from .distillation import Response, first, teach
+from .checkpoint import Stateful
+from .distillation import first, teach, term
 from .tuning import Tuning, training_of, tune
 
 if TYPE_CHECKING:
@@ -87,7 +89,19 @@ class Distill:
             said = _offline(job, student, job.workload.model, options, "distillation")
         who = f"{options.student} at width {options.width:g}" if options.student else "the model"
         how = f"taught by {options.kind}, {options.mode}" if options.weight else "without a teacher"
-        return Changed(student.eval(), (f"{who} {how}: {said}",))
+        outputs = _outputs(student, job)
+        more = (f"of its {outputs} outputs the first was taught",) if outputs > 1 and options.weight else ()
+        return Changed(student.eval(), (f"{who} {how}: {said}", *more))
+
+
+def _outputs(module: torch.nn.Module, job: ModelJob) -> int:
+    """How many tensors come out."""
+    import torch
+    from torch.utils import _pytree
+
+    with torch.no_grad():
+        leaves = _pytree.tree_leaves(module.eval()(*job.workload.example_inputs))
+    return sum(isinstance(leaf, torch.Tensor) for leaf in leaves)
 
 
 def _student(job: ModelJob, options: DistillOptions) -> torch.nn.Module:
@@ -98,6 +112,11 @@ def _student(job: ModelJob, options: DistillOptions) -> torch.nn.Module:
     from edgewright.students import make_student
 
     example = job.workload.example_inputs
+    if len(example) != 1:
+        raise CompressionError(
+            f"distill: {options.student} takes one input, the model has {len(example)}",
+            mend="leave student out, so that the model itself is trained",
+        )
     with torch.no_grad():
         outputs = first(job.module(*example)).shape[-1]
     torch.manual_seed(options.tuning.seed)
@@ -107,14 +126,16 @@ def _student(job: ModelJob, options: DistillOptions) -> torch.nn.Module:
 def _offline(
     job: ModelJob, student: torch.nn.Module, teacher: torch.nn.Module, options: DistillOptions, name: str
 ) -> str:
-    term = teach(options.kind, job, student, teacher, options.temperature, options.weight)
-    return tune(job, student, options.tuning, name=name, terms=(term,))
+    taught = teach(options.kind, job, student, teacher, options.temperature, options.weight)
+    return tune(job, student, options.tuning, name=name, terms=(taught,))
 
 
 def _online(job: ModelJob, student: torch.nn.Module, options: DistillOptions) -> str:
     """Beside a peer of the same kind that is drawn anew."""
     peer = _redrawn(student, options.tuning.seed + 1)
-    return tune(job, student, options.tuning, name="mutual learning", terms=(_Peer(job, peer, options),))
+    return tune(
+        job, student, options.tuning, name="mutual learning", terms=(_Peer(job, student, peer, options),)
+    )
 
 
 def _generations(
@@ -148,33 +169,63 @@ def _redrawn(module: torch.nn.Module, seed: int) -> torch.nn.Module:
 class _Peer:
     """A term whose teacher is trained on the same batches, by the task and by the student."""
 
-    def __init__(self, job: ModelJob, peer: torch.nn.Module, options: DistillOptions) -> None:
-
+    def __init__(
+        self, job: ModelJob, student: torch.nn.Module, peer: torch.nn.Module, options: DistillOptions
+    ) -> None:
         training = training_of(job, "distillation")
         self.weight = options.weight
-        self.parameters: list[torch.nn.Parameter] = []
         self._loss = training.loss
-        self._peer = peer.train()
+        self._peer = peer
         self._rate = options.tuning.learning_rate or training.learning_rate
-        self._to_student = Response(peer, options.temperature, options.weight)
+        terms = (
+            term(options.kind, job, one, other, options.temperature, options.weight)
+            for one, other in ((student, peer), (peer, student))
+        )
+        self._to_student, self._to_peer = terms
+        self.parameters = self._to_student.parameters
         self._optimizer: torch.optim.Optimizer | None = None
 
-    def watching(self, module: torch.nn.Module) -> contextlib.AbstractContextManager[object]:
+    @contextlib.contextmanager
+    def watching(self, module: torch.nn.Module) -> Iterator[None]:
         """The peer comes to where the student is."""
         import torch
 
-        self._to_student.watching(module)
-        self._optimizer = torch.optim.AdamW(self._peer.parameters(), lr=self._rate)
-        return contextlib.nullcontext()
+        with self._to_student.watching(module), self._to_peer.watching(self._peer):
+            device = next(module.parameters()).device
+            for parameter in self._to_peer.parameters:
+                parameter.data = parameter.data.to(device)
+            trained = [*self._peer.train().parameters(), *self._to_peer.parameters]
+            self._optimizer = torch.optim.AdamW(trained, lr=self._rate)
+            yield
 
     def __call__(self, inputs: Tensors, returned: Any, targets: torch.Tensor) -> torch.Tensor:
         """Train the peer for a step, then what the student may learn of it."""
         import torch
 
         assert self._optimizer is not None
+        ours = first(returned)
         self._optimizer.zero_grad()
-        theirs = self._peer(*inputs)
-        taught = self._to_student.between(first(theirs), first(returned).detach(), targets)
-        torch.autograd.backward((1 - self.weight) * self._loss(theirs, targets) + self.weight * taught)
+        answered = self._peer(*inputs)
+        theirs = first(answered)
+        taught = self._to_peer.between(theirs, ours.detach(), targets)
+        torch.autograd.backward((1 - self.weight) * self._loss(answered, targets) + self.weight * taught)
         self._optimizer.step()
-        return self._to_student.between(first(returned), first(theirs).detach(), targets)
+        return self._to_student.between(ours, theirs.detach(), targets)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The peer with its optimizer, and what is trained along with both."""
+        return {name: part.state_dict() for name, part in self._moved().items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Be as it was."""
+        for name, part in self._moved().items():
+            part.load_state_dict(state[name])
+
+    def _moved(self) -> dict[str, Stateful]:
+        assert self._optimizer is not None
+        return {
+            "peer": self._peer,
+            "optimizer": self._optimizer,
+            "to_peer": self._to_peer,
+            "to_student": self._to_student,
+        }

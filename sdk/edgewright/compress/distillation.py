@@ -49,11 +49,23 @@ def teach(
     taught = copy.deepcopy(teacher).eval()
     for parameter in taught.parameters():
         parameter.requires_grad_(False)
+    return term(kind, job, student, taught, temperature, weight)
+
+
+def term(
+    kind: str,
+    job: ModelJob,
+    student: torch.nn.Module,
+    teacher: torch.nn.Module,
+    temperature: float,
+    weight: float,
+) -> Response | Feature | Relation:
+    """The same with ``teacher`` itself, which may be learning too."""
     if kind == "response":
-        return Response(taught, temperature, weight)
+        return Response(teacher, temperature, weight)
     if kind == "relation":
-        return Relation(taught, weight)
-    return Feature(taught, student, job.workload.example_inputs, weight)
+        return Relation(teacher, weight)
+    return Feature(teacher, student, job.workload.example_inputs, weight)
 
 
 class _Taught:
@@ -76,6 +88,27 @@ class _Taught:
         with torch.no_grad():
             return first(self._teacher(*inputs))
 
+    def __call__(self, inputs: Tensors, returned: Any, targets: torch.Tensor) -> torch.Tensor:
+        """What the student may learn of the teacher's answer to this batch."""
+        theirs = self._answer(inputs)
+        return self.between(first(returned), theirs, targets)
+
+    def between(self, ours: torch.Tensor, theirs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The term for these outputs of student and teacher."""
+        raise NotImplementedError
+
+    def state_dict(self) -> list[torch.Tensor]:
+        """What is trained along."""
+        return [parameter.detach() for parameter in self.parameters]
+
+    def load_state_dict(self, state: list[torch.Tensor]) -> None:
+        """Be as it was."""
+        import torch
+
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters, state, strict=True):
+                parameter.copy_(value)
+
 
 class Response(_Taught):
     """See the module."""
@@ -83,12 +116,6 @@ class Response(_Taught):
     def __init__(self, teacher: torch.nn.Module, temperature: float, weight: float) -> None:
         super().__init__(teacher, weight)
         self._temperature = temperature
-
-    def __call__(
-        self, inputs: tuple[torch.Tensor, ...], returned: Any, targets: torch.Tensor
-    ) -> torch.Tensor:
-        """What the teacher answers to this batch, as :meth:`between`."""
-        return self.between(first(returned), self._answer(inputs), targets)
 
     def between(self, ours: torch.Tensor, theirs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Kullback-Leibler divergence at the temperature, times its square; or the squared difference.
@@ -115,13 +142,11 @@ class Response(_Taught):
 class Relation(_Taught):
     """See the module."""
 
-    def __call__(
-        self, inputs: tuple[torch.Tensor, ...], returned: Any, targets: torch.Tensor
-    ) -> torch.Tensor:
+    def between(self, ours: torch.Tensor, theirs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Huber loss of distances and of angles between the samples' outputs."""
         from torch.nn import functional
 
-        ours, theirs = first(returned).flatten(1), self._answer(inputs).flatten(1)
+        ours, theirs = ours.flatten(1), theirs.flatten(1)
         distance = functional.smooth_l1_loss(_distances(ours), _distances(theirs))
         angle = functional.smooth_l1_loss(_angles(ours), _angles(theirs))
         return _DISTANCE * distance + _ANGLE * angle
@@ -157,17 +182,14 @@ class Feature(_Taught):
         stack.enter_context(_recorded(self._teacher, [theirs for _, theirs, _ in self._pairs], self._theirs))
         return stack
 
-    def __call__(
-        self, inputs: tuple[torch.Tensor, ...], returned: Any, targets: torch.Tensor
-    ) -> torch.Tensor:
+    def between(self, ours: torch.Tensor, theirs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The mean over the compared layers of the normalised squared difference, adapters applied."""
         import torch
 
-        self._answer(inputs)
         losses = []
-        for (ours, theirs, _), adapter in zip(self._pairs, self._adapters, strict=True):
-            wanted = self._theirs[theirs]
-            given = adapter(_resized(self._ours[ours], wanted))
+        for (inside, of_teacher, _), adapter in zip(self._pairs, self._adapters, strict=True):
+            wanted = self._theirs[of_teacher].detach()
+            given = adapter(_resized(self._ours[inside], wanted))
             losses.append(((given - wanted) ** 2).mean() / (wanted.var() + _EPSILON))
         return torch.stack(losses).mean()
 

@@ -12,6 +12,7 @@ left as it is, and the notes say so.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -89,9 +90,12 @@ class Factorize:
         if not candidates:
             raise CompressionError("factorize: the model has no layer that can be decomposed")
         replaced, left = [], []
+        shared = _shared(module)
         for name in candidates:
             job.tell(f"decomposing {name}")
-            found = decomposed(module.get_submodule(name), options)
+            layer = module.get_submodule(name)
+            used_again = any(id(weight) in shared for weight in layer.parameters())
+            found = "its weights are used elsewhere too" if used_again else decomposed(layer, options)
             if isinstance(found, str):
                 left.append(f"{name} ({found})")
             else:
@@ -101,7 +105,8 @@ class Factorize:
             raise CompressionError(
                 f"factorize changed nothing: {'; '.join(left[:_NAMED])}", mend="lower energy or ratio"
             )
-        said = f"{len(replaced)} layers decomposed ({', '.join(replaced[:_NAMED])}{_more(replaced)})"
+        layers = "layer" if len(replaced) == 1 else "layers"
+        said = f"{len(replaced)} {layers} decomposed ({', '.join(replaced[:_NAMED])}{_more(replaced)})"
         if options.fine_tune and can_tune(job):
             said += f", fine-tuned: {tune(job, module.eval(), options.tuning)}"
         else:
@@ -118,6 +123,14 @@ def _candidates(module: torch.nn.Module, options: FactorizeOptions) -> list[str]
     if unknown:
         raise CompressionError(f"factorize: {unknown[0]!r} is no convolution and no linear layer")
     return [name for name in found if name in options.layers] if options.layers else found[1:-1]
+
+
+def _shared(module: torch.nn.Module) -> set[int]:
+    """Parameters that are in several places, which would keep their size beside a chain that replaced one."""
+    seen: Counter[int] = Counter()
+    for _, layer in module.named_modules(remove_duplicate=False):
+        seen.update(id(parameter) for parameter in layer.parameters(recurse=False))
+    return {parameter for parameter, count in seen.items() if count > 1}
 
 
 def _with(module: torch.nn.Module, name: str, layer: torch.nn.Module) -> torch.nn.Module:

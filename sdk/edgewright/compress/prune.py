@@ -94,7 +94,8 @@ class Prune:
         if not before:
             raise CompressionError("prune: the model has no parameters")
         sizes = {name: _channels(layer) for name, layer in _named(module, options.layers).items()}
-        least = {} if options.layers else _least(module, options)
+        _check_outputs(job, options)
+        limits = _Limits({} if options.layers else _least(module, options))
         notes = []
         if options.sparsity_epochs:
             notes.append(_make_sparse(job, options))
@@ -104,18 +105,40 @@ class Prune:
             left = (1 - options.amount) ** (number / options.rounds)
             shares = _shares_now(module, options.layers, sizes, number / options.rounds)
             if shares or not options.layers:
-                module = _search(module, job, replace(options, layers=shares), least, wanted=left * before)
+                asked = replace(options, layers=shares)
+                module, limits = _found(module, job, asked, limits, wanted=left * before)
             if _parameters(module) == before:
-                multiples = f"multiples of {options.round_to}"
-                raise CompressionError(
-                    f"prune removed nothing: no layer has channels to spare at {multiples}",
-                    mend="lower round_to, or raise amount",
-                )
+                raise _nothing_removed(options, limits)
             if trains:
                 turn = f", round {number} of {options.rounds}" if options.rounds > 1 else ""
                 trained = tune(job, module, options.tuning, name=f"fine-tuning{turn}")
         notes.append(_said(1 - _parameters(module) / before, options, job, trained))
+        if limits.whole:
+            notes.append(
+                f"left whole, since the model fails without a part of them: {', '.join(limits.whole)}"
+            )
         return Changed(module.eval(), tuple(notes))
+
+
+def _nothing_removed(options: PruneOptions, limits: _Limits) -> CompressionError:
+    said = f"prune removed nothing: no layer has channels to spare at multiples of {options.round_to}"
+    if limits.whole:
+        return CompressionError(f"{said}, and the model fails without a part of {', '.join(limits.whole)}")
+    return CompressionError(said, mend="lower round_to, or raise amount")
+
+
+def _check_outputs(job: ModelJob, options: PruneOptions) -> None:
+    """Refuse layers whose channels are the model's outputs."""
+    if options.layers:
+        with foreign(CompressionError, "prune (torch-pruning)"):
+            from .pruner import output_layers
+
+            outputs = output_layers(job.module.requires_grad_(True), job.workload.example_inputs)
+        for name, layer in _named(job.module, options.layers).items():
+            if layer in outputs:
+                raise CompressionError(
+                    f"prune: the channels of {name} are the model's outputs", mend="leave it out"
+                )
 
 
 def _said(removed: float, options: PruneOptions, job: ModelJob, trained: str) -> str:
@@ -157,18 +180,48 @@ def _least(module: torch.nn.Module, options: PruneOptions) -> dict[str, int]:
     return {name: math.ceil(size * (1 - options.max_share) / by - 1e-9) * by for name, size in named if size}
 
 
+@dataclass(frozen=True)
+class _Limits:
+    """How many channels stay at least, by layer, and the layers that keep all."""
+
+    least: Mapping[str, int]
+    whole: tuple[str, ...] = ()
+
+
+def _found(
+    module: torch.nn.Module, job: ModelJob, options: PruneOptions, limits: _Limits, *, wanted: float
+) -> tuple[torch.nn.Module, _Limits]:
+    """The pruned copy. When it fails, the layers that cannot lose channels are found out and left whole."""
+    try:
+        return _search(module, job, options, limits, wanted=wanted), limits
+    except CompressionError:
+        from .pruner import fragile_layers
+
+        whole = fragile_layers(module, job.workload.example_inputs, options.round_to)
+        if not set(whole) - set(limits.whole):
+            raise
+        for name, _ in options.layers:
+            if name in whole:
+                raise CompressionError(
+                    f"prune: the model fails without {options.round_to} channels of {name}",
+                    mend="leave it out",
+                ) from None
+        limits = replace(limits, whole=whole)
+        return _search(module, job, options, limits, wanted=wanted), limits
+
+
 def _search(
-    module: torch.nn.Module, job: ModelJob, options: PruneOptions, least: Mapping[str, int], *, wanted: float
+    module: torch.nn.Module, job: ModelJob, options: PruneOptions, limits: _Limits, *, wanted: float
 ) -> torch.nn.Module:
     """The copy whose number of parameters is nearest to the wanted one, by bisecting the channels' share."""
     importance = Importance(options.importance, module, job)
     if options.layers:
-        return _prune(copy.deepcopy(module), job, 0.0, importance, options, least)
+        return _prune(copy.deepcopy(module), job, 0.0, importance, options, limits)
     low, high = 0.0, 1.0
     best, best_distance = module, abs(_parameters(module) - wanted)
     for _ in range(_SEARCH_STEPS):
         share = (low + high) / 2
-        candidate = _prune(copy.deepcopy(module), job, share, importance, options, least)
+        candidate = _prune(copy.deepcopy(module), job, share, importance, options, limits)
         left = _parameters(candidate)
         if abs(left - wanted) < best_distance:
             best, best_distance = candidate, abs(left - wanted)
@@ -182,7 +235,7 @@ def _prune(
     share: float,
     importance: Importance,
     options: PruneOptions,
-    least: Mapping[str, int],
+    limits: _Limits,
 ) -> torch.nn.Module:
     shares = dict(options.layers)
     named = {layer: shares[name] for name, layer in _named(module, options.layers).items()}
@@ -190,10 +243,9 @@ def _prune(
         import torch
         import torch_pruning
 
-        from .pruner import prune_step
+        from .pruner import ROOTS, output_layers, prune_step
 
-        for parameter in module.parameters():
-            parameter.requires_grad_(True)  # the dependency graph is traced through gradients
+        module.requires_grad_(True)  # the dependency graph is traced through gradients
         inputs = job.workload.example_inputs
         with torch.no_grad():
             before = _shapes(module(*inputs))
@@ -205,12 +257,14 @@ def _prune(
             global_pruning=options.scope == "global",
             pruning_ratio=share,
             pruning_ratio_dict=named,
-            ignored_layers=output_layers(module, inputs),
+            ignored_layers=[*output_layers(module, inputs), *map(module.get_submodule, limits.whole)],
+            root_module_types=list(ROOTS),
             round_to=options.round_to,
             in_channel_groups={},
             out_channel_groups={},
             num_heads={},
         )
+        least = limits.least
         prune_step(pruner, {layer: least[name] for name, layer in module.named_modules() if name in least})
         module.zero_grad()
         with torch.no_grad():
@@ -260,21 +314,6 @@ def _shares_now(
         elif (left := (round(size * (1 - share) ** done) + 0.5) / there) < 1:
             now.append((name, 1 - left))
     return tuple(now)
-
-
-def output_layers(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> list[torch.nn.Module]:
-    """Layers whose output channels are the model's outputs, which have to stay."""
-    import torch_pruning
-
-    graph = torch_pruning.DependencyGraph().build_dependency(module, example_inputs=inputs)
-    kept = []
-    for group in graph.get_all_groups():
-        for dependency, _ in group:
-            ends = not dependency.target.outputs
-            if ends and graph.is_out_channel_pruning_fn(dependency.handler):
-                kept.append(group[0].dep.target.module)
-                break
-    return kept
 
 
 def _shapes(returned: Any) -> list[tuple[int, ...]]:

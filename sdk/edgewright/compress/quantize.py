@@ -15,6 +15,8 @@ from edgewright.profile import DeviceProfile, Int8Format
 from . import FileJob
 from .on_device import integers
 
+_PERCENTILE = 99.99
+
 
 @dataclass(frozen=True, config=STRICT)
 class QuantizeOptions:
@@ -40,7 +42,7 @@ class QuantizeOptions:
 
     mode: Literal["static", "dynamic"] = "static"
     calibrator: Literal["minmax", "entropy", "percentile", "mse"] = "minmax"
-    percentile: Annotated[float, Field(gt=50.0, le=100.0)] = 99.99
+    percentile: Annotated[float, Field(gt=50.0, le=100.0)] = _PERCENTILE
     symmetric: bool | None = None
     activation: Literal["uint8", "int8"] | None = None
     weight: Literal["uint8", "int8"] | None = None
@@ -53,14 +55,40 @@ class QuantizeOptions:
     min_sqnr_db: Annotated[float, Field(gt=0.0)] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what needs calibration in a mode that has none."""
-        for name in ("symmetric", "bias_correction", "keep_worst", "min_sqnr_db"):
-            if self.mode == "dynamic" and getattr(self, name) not in (None, False, 0):
-                raise ConfigError(f"quantize: {name} needs calibration", mend="use mode = 'static'")
+        """Refuse what would not count."""
+        if self.mode == "dynamic":
+            for name in ("symmetric", "bias_correction", "keep_worst", "min_sqnr_db"):
+                if getattr(self, name) not in (None, False, 0):
+                    raise ConfigError(f"quantize: {name} needs calibration", mend="use mode = 'static'")
+            if self.calibrator != "minmax":
+                raise ConfigError("quantize: calibrator needs calibration", mend="use mode = 'static'")
+            for name in ("activation", "weight", "reduce_range"):
+                if getattr(self, name) is not None:
+                    raise ConfigError(
+                        f"quantize: mode = 'dynamic' leaves no choice of {name}: its kernels take one type",
+                        mend="leave it out, or use mode = 'static'",
+                    )
+        if self.percentile != _PERCENTILE and self.calibrator != "percentile":
+            raise ConfigError(
+                f"quantize: calibrator = {self.calibrator!r} takes no percentile",
+                mend="use calibrator = 'percentile'",
+            )
 
     def format_for(self, profile: DeviceProfile) -> Int8Format:
-        """The integer format: these options where they say, else the profile's."""
+        """The integer format: these options where they say, else the profile's.
+
+        In mode ``dynamic`` it is unsigned: onnxruntime's integer convolution is three times slower with
+        signed weights (1.32, AVX2), and the unsigned kernels do not saturate, so that they need no reduced
+        range.
+        """
         default = profile.numeric.int8
+        if self.mode == "dynamic":
+            return Int8Format(
+                activation="uint8",
+                weight="uint8",
+                per_channel=default.per_channel if self.per_channel is None else self.per_channel,
+                reduce_range=False,
+            )
         return Int8Format(
             activation=self.activation or default.activation,
             weight=self.weight or default.weight,

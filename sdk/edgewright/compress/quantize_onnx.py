@@ -34,6 +34,9 @@ _MIDDLE = 128
 _VNNI = frozenset({"avx_vnni", "avx512_vnni"})
 #: Nodes with weights to quantize.
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_RECURRENT = ("GRU", "LSTM", "RNN")
+#: A share of weights in floats.
+_WORTH_A_NOTE = 0.05
 _DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeLSTM")
 
 
@@ -78,6 +81,7 @@ def quantize(job: FileJob, options: QuantizeOptions, chosen: Int8Format) -> tupl
     return (
         _format_note(chosen, options),
         *notes,
+        *_floats_note(model),
         *_saturation_note(job, chosen, options.mode),
     )
 
@@ -175,13 +179,12 @@ def _check_names(model: onnx.ModelProto, names: tuple[str, ...]) -> None:
 def _dynamic(prepared: Path, raw: Path, options: QuantizeOptions, chosen: Int8Format) -> None:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    # Unsigned: onnxruntime's integer convolution is three times slower with signed weights (1.32, AVX2), and
-    # the unsigned kernels do not saturate, so that they need no reduced range.
+    types = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
     quantize_dynamic(
         str(prepared),
         str(raw),
         per_channel=chosen.per_channel,
-        weight_type=QuantType.QUInt8,
+        weight_type=types[chosen.weight],
         nodes_to_quantize=_in_dynamic(options.only),
         nodes_to_exclude=_in_dynamic(options.keep),
     )
@@ -223,10 +226,32 @@ def scale_channels(model: onnx.ModelProto, original: onnx.ModelProto) -> None:
 def _format_note(chosen: Int8Format, options: QuantizeOptions) -> str:
     per = "channel" if chosen.per_channel else "tensor"
     if options.mode == "dynamic":
-        return f"dynamic int8: uint8 weights per {per}"
+        return f"dynamic int8: {chosen.weight} weights per {per}"
     reduced = " in 7 bits" if chosen.reduce_range else ""
     said = f"static int8: {chosen.activation} activations x {chosen.weight} weights{reduced} per {per}"
     return f"{said}{ranges_note(options)}"
+
+
+def _floats_note(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Which operators' weights stayed in floats, where these are many."""
+    import onnx
+
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer if len(tensor.dims) > 1}
+    integers = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+    coded = sum(int(np.prod(t.dims)) for t in tensors.values() if t.data_type in integers)
+    floats: Counter[str] = Counter()
+    operators: Counter[str] = Counter()
+    for node in model.graph.node:
+        left = [tensors[name] for name in node.input[1:3] if name in tensors]
+        size = sum(int(np.prod(t.dims)) for t in left if t.data_type == onnx.TensorProto.FLOAT)
+        if size and node.op_type in (*WEIGHTED, *_RECURRENT):
+            floats[node.op_type] += size
+            operators[node.op_type] += 1
+    share = floats.total() / max(1, floats.total() + coded)
+    if share < _WORTH_A_NOTE:
+        return ()
+    named = " and ".join(f"{count} {kind}" for kind, count in operators.items())
+    return (f"{share * 100:.0f} % of the weights stay in floats, those of {named}",)
 
 
 def _saturation_note(job: FileJob, chosen: Int8Format, mode: str) -> tuple[str, ...]:

@@ -99,15 +99,19 @@ class Sparsify:
         zeros = sum(int((weight == 0).sum()) for weight in weights.values())
         total = sum(weight.numel() for weight in weights.values())
         if not zeros:
-            raise CompressionError("sparsify set nothing to zero", mend="raise amount")
-        pattern = f" in a {options.n}:{options.m} pattern" if options.m else ""
-        said = f"set {zeros / total * 100:.1f} % of weights to zero{pattern}"
+            mend = (
+                f"an m that layers have as many inputs for, {options.m} is too many"
+                if options.m
+                else "raise amount"
+            )
+            raise CompressionError("sparsify set nothing to zero", mend=mend)
+        said = f"set {zeros / total * 100:.1f} % of weights to zero{_held(module, weights, options)}"
         after = f", retrained: {trained}" if trained else ", not retrained"
         return Changed(module.eval(), (said + after,))
 
 
 def _weights(module: torch.nn.Module, options: SparsifyOptions) -> dict[str, torch.Tensor]:
-    """The weights of convolutions, linear and recurrent layers by name."""
+    """The weights of convolutions, linear and recurrent layers, each once and by its first name."""
     from torch import nn
 
     kinds = nn.modules.conv._ConvNd | nn.Linear | nn.RNNBase
@@ -117,8 +121,9 @@ def _weights(module: torch.nn.Module, options: SparsifyOptions) -> dict[str, tor
             raise CompressionError(
                 f"sparsify: no layer is called {name!r}", mend=did_you_mean(name, list(found))
             )
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
     return {
-        f"{name}.{own}" if name else own: parameter
+        names[id(parameter)]: parameter
         for name in options.layers or tuple(found)
         for own, parameter in found[name].named_parameters(recurse=False)
         if own.startswith("weight")
@@ -133,7 +138,10 @@ def _masks(
 
     scores = _scores(module, job, options)
     if options.m:
-        return {name: _pattern(score, options.n, options.m) for name, score in scores.items()}
+        return {
+            name: _pattern(score, options.n, options.m, _input_axis(module, name))
+            for name, score in scores.items()
+        }
     if options.scope == "local":
         return {name: _above(score, share, score) for name, score in scores.items()}
     everything = torch.cat([score.flatten() for score in scores.values()])
@@ -169,17 +177,38 @@ def _above(score: torch.Tensor, share: float, among: torch.Tensor) -> torch.Tens
     return (score > threshold).to(score.dtype)
 
 
-def _pattern(score: torch.Tensor, n: int, m: int) -> torch.Tensor:
-    """Ones for the ``n`` greatest of each ``m`` along the inputs; a rest that is no whole group stays."""
+def _pattern(score: torch.Tensor, n: int, m: int, axis: int) -> torch.Tensor:
+    """Ones for the ``n`` greatest of each ``m`` inputs, place by place of a kernel; a rest stays."""
     import torch
 
-    rows = score.flatten(1)
-    whole = rows.shape[1] // m * m
+    rows = score.movedim(axis, -1)
+    whole = rows.shape[-1] // m * m
     mask = torch.ones_like(rows)
-    groups = rows[:, :whole].reshape(rows.shape[0], -1, m)
-    kept = torch.zeros_like(groups).scatter_(2, groups.topk(n, dim=2).indices, 1.0)
-    mask[:, :whole] = kept.reshape(rows.shape[0], whole)
-    return mask.reshape(score.shape)
+    groups = rows[..., :whole].reshape(*rows.shape[:-1], -1, m)
+    mask[..., :whole] = torch.zeros_like(groups).scatter_(-1, groups.topk(n).indices, 1.0).flatten(-2)
+    return mask.movedim(-1, axis)
+
+
+def _input_axis(module: torch.nn.Module, name: str) -> int:
+    """The axis of a weight along which it is summed over inputs."""
+    from torch import nn
+
+    layer = module.get_submodule(name.rpartition(".")[0])
+    return 0 if isinstance(layer, nn.modules.conv._ConvTransposeNd) else 1
+
+
+def _held(module: torch.nn.Module, weights: Mapping[str, torch.Tensor], options: SparsifyOptions) -> str:
+    """The pattern, and how many weights are too few in a row for it."""
+    if not options.m:
+        return ""
+    in_groups = total = 0
+    for name, weight in weights.items():
+        inputs = weight.shape[_input_axis(module, name)]
+        total += weight.numel()
+        in_groups += weight.numel() // inputs * (inputs // options.m * options.m)
+    rest = 1 - in_groups / total
+    said = f" in a {options.n}:{options.m} pattern of inputs"
+    return f"{said}, {rest * 100:.1f} % have not {options.m} inputs together and stay" if rest else said
 
 
 def _keeper(weights: Mapping[str, torch.Tensor], masks: Mapping[str, torch.Tensor]) -> Callable[[], None]:

@@ -1,19 +1,17 @@
 """Training a module for a while: the one loop behind fine-tuning, distillation and all that trains.
 
-It shows progress, goes on after a kill from the last epoch that was kept, runs on a GPU where torch has one,
-and gives the same weights for the same seed on the same machine. AdamW with a learning rate that falls to
-nothing along a cosine (Loshchilov and Hutter, ICLR 2019 and 2017): it needs no other choice to be sound.
+It shows progress, goes on after a kill from the last epoch that was kept (see :mod:`.checkpoint`), runs on a
+GPU where torch has one, and gives the same weights for the same seed on the same machine. AdamW with a
+learning rate that falls to nothing along a cosine (Loshchilov and Hutter, ICLR 2019 and 2017): it needs no
+other choice to be sound.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from pydantic import Field
@@ -22,10 +20,10 @@ from pydantic.dataclasses import dataclass
 from edgewright.boundary import foreign
 from edgewright.config import STRICT
 from edgewright.errors import CompressionError
-from edgewright.files import replacing
 from edgewright.workload import Training
 
 from . import ModelJob
+from .checkpoint import Checkpoint, Stateful
 
 if TYPE_CHECKING:
     import torch
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     Tensors = tuple[torch.Tensor, ...]
 
 SEED = 0
-#: An epoch is kept when this much time has passed since the last one was.
-KEEP_EVERY_S = 20.0
 _TELL_EVERY_S = 0.5
 
 
@@ -56,8 +52,8 @@ class Tuning:
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = SEED
 
 
-class Term(Protocol):
-    """A share in the loss beside the task's own.
+class Term(Stateful, Protocol):
+    """A share in the loss beside the task's own. Its state is what changes while it is used.
 
     Attributes:
         weight: of the task's own loss it takes so much away, between 0 and 1.
@@ -109,7 +105,7 @@ def tune(
     penalty: Callable[[torch.nn.Module], torch.Tensor] | None = None,
     after_step: Callable[[], None] | None = None,
 ) -> str:
-    """Train ``module`` in place; what was done in a few words.
+    """Train ``module`` in place; what was done in a few words. Weights that are zero stay so.
 
     Args:
         name: what the training is, for progress and for its checkpoint.
@@ -137,12 +133,26 @@ def tune(
         for parameter in term.parameters:
             parameter.data = parameter.data.to(device)
     loop = _Loop(job, module.to(device), training, tuning, epochs, name, terms)
+    zeros = _zeros(module)
+
+    def stepped() -> None:
+        for weight, mask in zeros:
+            weight.data.masked_fill_(mask, 0.0)
+        if after_step is not None:
+            after_step()
+
     with contextlib.ExitStack() as stack:
         for term in terms:
             stack.enter_context(term.watching(module))
-        loop.run(penalty, after_step)
+        loop.run(penalty, stepped)
     module.to("cpu").eval()
     return f"{epochs} epochs"
+
+
+def _zeros(module: torch.nn.Module) -> list[tuple[torch.nn.Parameter, torch.Tensor]]:
+    """The weights that a step before has set to zero in part, and where. All zeros are an untrained layer."""
+    found = ((weight, weight.data == 0) for weight in module.parameters() if weight.dim() > 1)
+    return [(weight, mask) for weight, mask in found if mask.any() and not mask.all()]
 
 
 def _teacher(job: ModelJob, module: torch.nn.Module, tuning: Tuning) -> tuple[Term, ...]:
@@ -183,24 +193,29 @@ class _Loop:
         self._schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             self._optimizer, max(1, epochs * self._steps)
         )
-        self._kept = _Kept(job.checkpoints, name, module, [epochs, len(training.data), asdict(tuning)])
+        rate = tuning.learning_rate or training.learning_rate
+        asked = [epochs, len(training.data), training.batch_size, rate, asdict(tuning)]
+        moved = {f"term{number}": term for number, term in enumerate(terms)}
+        self._kept = Checkpoint(
+            job, name, module, asked, optimizer=self._optimizer, schedule=self._schedule, **moved
+        )
 
     def run(
-        self, penalty: Callable[[torch.nn.Module], torch.Tensor] | None, after_step: Callable[[], None] | None
+        self, penalty: Callable[[torch.nn.Module], torch.Tensor] | None, after_step: Callable[[], None]
     ) -> None:
-        first = self._kept.load(self._module, self._optimizer, self._schedule)
+        first = self._kept.load()
         self._module.train()
         for epoch in range(first, self._epochs):
             for number, loss in enumerate(self._epoch(epoch, penalty, after_step), 1):
                 self._tell(epoch, number, loss)
-            self._kept.keep(epoch + 1, self._module, self._optimizer, self._schedule)
-        self._kept.keep(self._epochs, self._module, self._optimizer, self._schedule, at_once=True)
+            self._kept.keep(epoch + 1)
+        self._kept.keep(self._epochs, at_once=True)
 
     def _epoch(
         self,
         epoch: int,
         penalty: Callable[[torch.nn.Module], torch.Tensor] | None,
-        after_step: Callable[[], None] | None,
+        after_step: Callable[[], None],
     ) -> Iterator[torch.Tensor]:
         import torch
 
@@ -214,8 +229,9 @@ class _Loop:
             if len(targets) == 1 and self._steps > 1:
                 continue  # a normalisation over one sample is none
             self._optimizer.zero_grad()
-            with foreign(CompressionError, f"{self._name}: the workload's loss", silent=False):
+            with foreign(CompressionError, f"{self._name}: the model on the training data", silent=False):
                 returned = self._module(*inputs)
+            with foreign(CompressionError, f"{self._name}: the workload's loss", silent=False):
                 loss = kept * self._training.loss(returned, targets)
             for term in self._terms:
                 loss = loss + term.weight * term(tuple(inputs), returned, targets)
@@ -229,8 +245,7 @@ class _Loop:
             torch.autograd.backward(loss)
             self._optimizer.step()
             self._schedule.step()
-            if after_step is not None:
-                after_step()
+            after_step()
             yield loss.detach()
 
     def _tell(self, epoch: int, number: int, loss: torch.Tensor) -> None:
@@ -238,50 +253,3 @@ class _Loop:
         if now - self._told >= _TELL_EVERY_S or number == self._steps:
             self._told = now
             self._job.tell(f"{self._name}: epoch {epoch + 1} of {self._epochs}, loss {float(loss):.4g}")
-
-
-class _Kept:
-    """The state after an epoch, in a file that is read without running anything in it."""
-
-    def __init__(self, folder: Path | None, name: str, module: torch.nn.Module, asked: list[Any]) -> None:
-        shapes = [(key, list(value.shape)) for key, value in module.state_dict().items()]
-        of = hashlib.sha256(json.dumps([name, shapes, asked], sort_keys=True).encode()).hexdigest()
-        self._path = folder / f"{of[:32]}.pt" if folder else None
-        self._last = time.monotonic()
-
-    def load(self, module: torch.nn.Module, optimizer: Any, schedule: Any) -> int:
-        """Go back to what was kept; how many epochs are done."""
-        import torch
-
-        if self._path is None or not self._path.is_file():
-            return 0
-        with foreign(CompressionError, f"{self._path}: the checkpoint"):
-            state = torch.load(self._path, weights_only=True)
-            module.load_state_dict(state["module"])
-            optimizer.load_state_dict(state["optimizer"])
-            schedule.load_state_dict(state["schedule"])
-        return int(state["epochs"])
-
-    def keep(
-        self,
-        epochs: int,
-        module: torch.nn.Module,
-        optimizer: Any,
-        schedule: Any,
-        *,
-        at_once: bool = False,
-    ) -> None:
-        """Keep the state, unless that was done a moment ago."""
-        import torch
-
-        if self._path is None or (time.monotonic() - self._last < KEEP_EVERY_S and not at_once):
-            return
-        state = {
-            "epochs": epochs,
-            "module": module.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "schedule": schedule.state_dict(),
-        }
-        with replacing(self._path) as temporary, foreign(CompressionError, f"{self._path}: the checkpoint"):
-            torch.save(state, temporary)
-        self._last = time.monotonic()

@@ -17,7 +17,6 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from edgewright.config import STRICT
-from edgewright.errors import CompressionError
 from edgewright.profile import DeviceProfile
 from edgewright.workload import Array
 
@@ -64,12 +63,8 @@ class WeightOnly:
             from .weight_only_onnx import quantize_weights
 
             count = quantize_weights(job, options)
-            if not count:
-                raise CompressionError(
-                    f"quantize-weights changed nothing: no constant weight has {options.fewest} floats",
-                    mend="lower fewest",
-                )
-            return (f"the weights of {count} operators in {options.bits} bits, one scale a channel",)
+            operators = "operator" if count == 1 else "operators"
+            return (f"the weights of {count} {operators} in {options.bits} bits, one scale a channel",)
         from .quantize_tflite import quantize_weights_only
 
         quantize_weights_only(job, options.bits)

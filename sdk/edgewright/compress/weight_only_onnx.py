@@ -26,7 +26,7 @@ def quantize_weights(job: FileJob, options: WeightOnlyOptions) -> int:
     """Write ``job.out``; how many operators have integer weights now.
 
     Raises:
-        CompressionError: onnx fails.
+        CompressionError: onnx fails, or there are no weights large enough.
     """
     with foreign(CompressionError, "quantize-weights (onnx)"):
         import onnx
@@ -40,19 +40,30 @@ def quantize_weights(job: FileJob, options: WeightOnlyOptions) -> int:
         done: set[str] = set()
         count = 0
         added: list[onnx.NodeProto] = []
+        largest = 0
         for node in model.graph.node:
-            axis = _channel_axis(node)
-            name = node.input[1] if axis is not None and len(node.input) > 1 else ""
-            tensor = tensors.get(name)
-            if axis is None or tensor is None or tensor.data_type != onnx.TensorProto.FLOAT:
-                continue
-            if int(np.prod(tensor.dims)) < options.fewest:
-                continue
-            if name not in done:
-                added.append(_widened(model, tensor, axis % len(tensor.dims), options.bits))
-                done.add(name)
-            node.input[1] = f"{name}_widened"
-            count += 1
+            is_changed = False
+            for place, axis in _weights(node):
+                name = node.input[place]
+                tensor = tensors.get(name)
+                if tensor is None or tensor.data_type != onnx.TensorProto.FLOAT:
+                    continue
+                size = int(np.prod(tensor.dims))
+                largest = max(largest, size)
+                if size < options.fewest:
+                    continue
+                if name not in done:
+                    added.append(_widened(model, tensor, axis % len(tensor.dims), options.bits))
+                    done.add(name)
+                node.input[place] = f"{name}_widened"
+                is_changed = True
+            count += is_changed
+        if not count:
+            raise CompressionError(
+                "quantize-weights changed nothing: of the constant weights of convolutions, products of"
+                f" matrices and recurrent layers the largest has {largest} floats of {options.fewest}",
+                mend="lower fewest" if largest > 1 else "",
+            )
         kept = [
             tensor for tensor in model.graph.initializer if tensor.name not in done or _is_used(model, tensor)
         ]
@@ -83,18 +94,21 @@ def _widened(model: onnx.ModelProto, tensor: onnx.TensorProto, axis: int, bits: 
     return helper.make_node("DequantizeLinear", inputs, [f"{name}_widened"], f"{name}_widen", axis=axis)
 
 
-def _channel_axis(node: onnx.NodeProto) -> int | None:
-    """The axis of output channels of the weight, which is the second input; None for other operators."""
-    if node.op_type == "Conv":
-        return 0
-    if node.op_type == "ConvTranspose":
-        return 1
-    if node.op_type == "MatMul":
-        return -1
-    if node.op_type == "Gemm":
-        transposed = next((a.i for a in node.attribute if a.name == "transB"), 0)
-        return 0 if transposed else 1
-    return None
+def _weights(node: onnx.NodeProto) -> tuple[tuple[int, int], ...]:
+    """Which inputs of the operator are weights, and the axis of output channels of each."""
+    match node.op_type:
+        case "Conv":
+            return ((1, 0),)
+        case "ConvTranspose":
+            return ((1, 1),)
+        case "MatMul":
+            return ((1, -1),)
+        case "Gemm":
+            transposed = next((a.i for a in node.attribute if a.name == "transB"), 0)
+            return ((1, 0 if transposed else 1),)
+        case "GRU" | "LSTM" | "RNN":  # [directions, gates x hidden, inputs], and the same for what recurs
+            return ((1, 1), (2, 1))
+    return ()
 
 
 def _is_used(model: onnx.ModelProto, tensor: onnx.TensorProto) -> bool:
