@@ -31,7 +31,7 @@ def _recipe(amount: float, rounds: int, epochs: int) -> Recipe:
     tuning: dict[str, Any] = {"distillation": "response", "learning_rate": 1e-3, "epochs": epochs}
     return recipe_of(
         "deep-compression",
-        ("sparsify", {"amount": amount, "rounds": rounds, "tuning": tuning}),
+        ("sparsify", {"amount": amount, "by": "magnitude", "rounds": rounds, "tuning": tuning}),
         ("share", {"bits": 5, "linear_bits": 4}),
     )
 

@@ -54,6 +54,7 @@ VARIANTS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
     "quantize (S8S8)": (("quantize", {"activation": "int8", "weight": "int8", "reduce_range": False}),),
     "quantize (U8S8)": (("quantize", {"activation": "uint8", "weight": "int8", "reduce_range": False}),),
     "quantize-weights (int4)": (("quantize-weights", {"bits": 4}),),
+    "sparsify (magnitude)": (("sparsify", {"by": "magnitude"}),),
     "sparsify (2:4)": (("sparsify", {"n": 2, "m": 4}),),
     "factorize (CP)": (("factorize", {"convolutions": "cp", "rank": "ratio", "ratio": 0.3}),),
     "prune (global taylor)": (("prune", {"scope": "global", "importance": "taylor"}),),

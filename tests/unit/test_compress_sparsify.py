@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from tests import nets
 from torch import nn
 
 from edgewright.compress import ModelJob
-from edgewright.compress.sparsify import Sparsify, SparsifyOptions
+from edgewright.compress.sparsify import Sparsify, SparsifyOptions, _lamp
 from edgewright.config import parse
 from edgewright.errors import CompressionError, ConfigError
 from edgewright.workload import Workload
@@ -24,7 +26,7 @@ def zeros(module: nn.Module) -> list[float]:
     return [float((layer.weight == 0).float().mean()) for layer in layers]
 
 
-@pytest.mark.parametrize("by", ["magnitude", "obd", "random"])
+@pytest.mark.parametrize("by", ["magnitude", "lamp", "obd", "random"])
 @pytest.mark.parametrize("rounds", [1, 3])
 def test_the_share_is_reached_and_stays(by: str, rounds: int) -> None:
     options = SparsifyOptions(amount=0.7, by=by, scope="local", rounds=rounds)  # type: ignore[arg-type]
@@ -39,7 +41,8 @@ def test_magnitude_keeps_the_largest() -> None:
     assert isinstance(first, nn.Linear)
     threshold = first.weight.abs().flatten().kthvalue(64).values
     kept = first.weight.abs() > threshold
-    changed = Sparsify().apply(job(module, trains=False), SparsifyOptions(amount=0.5, scope="local"))
+    options = SparsifyOptions(amount=0.5, scope="local", by="magnitude")
+    changed = Sparsify().apply(job(module, trains=False), options)
     assert torch.equal(changed.module.layers[0].weight != 0, kept)  # type: ignore[index, union-attr]
     assert changed.notes == ("set 50.0 % of weights to zero, not retrained",)
 
@@ -48,8 +51,31 @@ def test_global_takes_more_where_weights_matter_less() -> None:
     module = nets.Dense().eval()
     with torch.no_grad():
         module.layers[2].weight.mul_(0.01)  # type: ignore[operator]
-    shares = zeros(Sparsify().apply(job(module, trains=False), SparsifyOptions(amount=0.5)).module)
+    options = SparsifyOptions(amount=0.5, by="magnitude")
+    shares = zeros(Sparsify().apply(job(module, trains=False), options).module)
     assert shares[1] > 0.95 > 0.5 > shares[0]
+
+
+@pytest.mark.parametrize("scope", ["local", "global"])
+def test_lamp_empties_no_layer_however_small_its_weights_are(scope: Any) -> None:
+    """With a share of each layer it takes the smallest; over all layers it does not see their scale."""
+    shares = []
+    for scale in (1.0, 1e-4):
+        module = nets.Dense().eval()
+        with torch.no_grad():
+            module.layers[2].weight.mul_(scale)  # type: ignore[operator]
+        largest = module.layers[2].weight.abs().argmax()  # type: ignore[operator]
+        changed = Sparsify().apply(job(module, trains=False), SparsifyOptions(amount=0.9, scope=scope))
+        shares.append(zeros(changed.module))
+        assert changed.module.layers[2].weight.flatten()[largest] != 0  # type: ignore[index, union-attr]
+    assert shares[0] == shares[1]
+    assert max(shares[0]) < 1
+
+
+def test_lamp_is_the_published_score() -> None:
+    weight = torch.tensor([[3.0, -1.0], [2.0, 0.0]])
+    expected = torch.tensor([[1.0, 1 / 14], [4 / 13, 0.0]])
+    assert torch.allclose(_lamp(weight), expected)
 
 
 @pytest.mark.parametrize(("n", "m"), [(2, 4), (1, 4), (4, 8)])
@@ -113,7 +139,7 @@ def test_a_pattern_that_no_layer_has_inputs_for_is_an_error() -> None:
         Sparsify().apply(job(nets.Dense(8).eval(), trains=False), SparsifyOptions(n=2, m=16))
 
 
-@pytest.mark.parametrize("by", ["magnitude", "obd"])
+@pytest.mark.parametrize("by", ["magnitude", "lamp", "obd"])
 def test_a_weight_of_two_layers_is_one(by: str) -> None:
     module = nets.Dense(8).eval()
     tied = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))

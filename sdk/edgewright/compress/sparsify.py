@@ -2,10 +2,12 @@
 
 The stored and pushed file becomes smaller once it is packed; dense kernels take as long as before. N:M
 patterns (2:4 of NVIDIA's Ampere, Mishra et al., 2021, arXiv 2104.08378) are what accelerators with such
-kernels need. Which weights go: the smallest (Han et al., NIPS 2015), those of the smallest saliency ``w^2 h
-/ 2`` with the loss's curvature ``h`` taken from squared gradients (LeCun et al., Optimal Brain Damage, NIPS
-1989), or any. In several rounds the share grows along a cubic, fast at first (Zhu and Gupta, 2017, arXiv
-1710.01878), and the rest is trained in between; what was set to zero stays so.
+kernels need. Which weights go: the smallest (Han et al., NIPS 2015); the smallest beside all in their layer
+that are no smaller (Lee et al., LAMP, ICLR 2021, arXiv 2010.07611), so that the last one of a layer never
+goes and layers of small weights are not emptied; those of the smallest saliency ``w^2 h / 2`` with the loss's
+curvature ``h`` taken from squared gradients (LeCun et al., Optimal Brain Damage, NIPS 1989); or any. In
+several rounds the share grows along a cubic, fast at first (Zhu and Gupta, 2017, arXiv 1710.01878), and the
+rest is trained in between; what was set to zero stays so.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class SparsifyOptions:
 
     Attributes:
         amount: share of the weights of convolutions, linear and recurrent layers to set to zero.
-        by: ``magnitude``, ``obd`` or ``random``.
+        by: ``magnitude``, ``lamp``, ``obd`` or ``random``.
         scope: ``global`` takes the least important of all layers, ``local`` the same share of each.
         n, m: with both, of each ``m`` weights in a row the ``n`` most important stay, and ``amount`` and
             ``scope`` do not count.
@@ -49,7 +51,7 @@ class SparsifyOptions:
     """
 
     amount: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.8
-    by: Literal["magnitude", "obd", "random"] = "magnitude"
+    by: Literal["magnitude", "lamp", "obd", "random"] = "lamp"
     scope: Literal["global", "local"] = "global"
     n: Annotated[int, Field(ge=0, lt=_MOST_GROUPED)] = 0
     m: Annotated[int, Field(ge=0, le=_MOST_GROUPED)] = 0
@@ -158,6 +160,8 @@ def _scores(module: torch.nn.Module, job: ModelJob, options: SparsifyOptions) ->
     match options.by:
         case "magnitude":
             return {name: torch.abs(weight) for name, weight in weights.items()}
+        case "lamp":
+            return {name: _lamp(weight) for name, weight in weights.items()}
         case "obd":
             curvature = Importance("hessian", module, job).squares
             return {
@@ -166,6 +170,13 @@ def _scores(module: torch.nn.Module, job: ModelJob, options: SparsifyOptions) ->
             }
     drawn = torch.Generator().manual_seed(SEED)
     return {name: torch.rand(w.shape, generator=drawn) * (w != 0) for name, w in weights.items()}
+
+
+def _lamp(weight: torch.Tensor) -> torch.Tensor:
+    """A weight's square over the sum of all squares in its layer that are no smaller."""
+    squares, order = (weight.double() ** 2).flatten().sort(descending=True)
+    scores = squares / squares.cumsum(0).clamp_min(1e-300)
+    return scores.new_empty(len(scores)).index_copy(0, order, scores).reshape(weight.shape).to(weight.dtype)
 
 
 def _above(score: torch.Tensor, share: float, among: torch.Tensor) -> torch.Tensor:
