@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +175,36 @@ def test_named_layers_are_left_with_their_share_after_all_rounds(rounds: int) ->
     options = PruneOptions(layers=(("layers.3", 0.6),), rounds=rounds, round_to=8)
     pruned = Prune().apply(work(Chain()), options).module
     assert pruned.layers[3].out_channels == 16  # type: ignore[index, union-attr]
+
+
+class Heads(nn.Module):
+    """Attention whose code knows how wide it is, before a layer that may be of any width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.query, self.key, self.value = (nn.Linear(16, 32) for _ in range(3))
+        self.mix, self.wide, self.classify = nn.Linear(32, 16), nn.Linear(16, 64), nn.Linear(64, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shape = (x.shape[0], x.shape[1], 4, 8)
+        query, key, value = (
+            part(x).reshape(shape).transpose(1, 2) for part in (self.query, self.key, self.value)
+        )
+        seen = (query @ key.transpose(2, 3)).softmax(3) @ value
+        scores: torch.Tensor = self.classify(torch.relu(self.wide(self.mix(seen.transpose(1, 2).flatten(2)))))
+        return scores
+
+
+def test_what_the_model_fails_without_is_no_group() -> None:
+    example = torch.randn(1, 6, 16)
+    job = ModelJob(Heads().eval(), Workload("heads", Heads(), (example,)))
+    found = find_network(job, "l2", 8)
+    assert "wide" in [group.name for group in found.groups]
+    fragile = [name for name, reason in found.kept if reason == "the model fails without a part of them"]
+    assert "value" in fragile
+    least = {group.name: group.choices[0] for group in found.groups}
+    (step,) = step_of(found, least, PruneOptions(importance="l2", fine_tune=False))
+    pruned = Prune().apply(replace(job, module=copy.deepcopy(job.module)), step.options).module
+    assert pruned(example).shape == (1, 6, 5)
+    assert pruned.wide.out_features == 8  # type: ignore[union-attr]

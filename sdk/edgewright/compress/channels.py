@@ -6,9 +6,10 @@ what is chosen here.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgewright.boundary import foreign
@@ -17,6 +18,7 @@ from edgewright.latency.layers import Channels, Counts, Group, Layer, LayerShape
 
 from . import ModelJob
 from .importance import Importance, Measure
+from .prune import Prune, PruneOptions
 
 if TYPE_CHECKING:
     import torch
@@ -41,8 +43,13 @@ def find_network(job: ModelJob, measure: Measure, round_to: int) -> Network:
         parameter.requires_grad_(True)  # the dependency graph is traced through gradients
     inputs = job.workload.example_inputs
     with foreign(CompressionError, "prune (torch-pruning)"):
+        from .pruner import fragile_layers
+
         calls = _calls(module, inputs)
-        found = _Groups(module, inputs, importance.of(module, compared=True), round_to)
+        found = _Groups(module, inputs, importance.of(module, compared=True), round_to, whole=())
+        if found.groups and not _runs_smallest(job, found.groups, round_to):
+            whole = fragile_layers(module, inputs, round_to)
+            found = _Groups(module, inputs, importance.of(module, compared=True), round_to, whole=whole)
     if not found.groups:
         raise CompressionError(
             f"no layer has channels to spare at multiples of {round_to}", mend="lower --round-to"
@@ -58,6 +65,17 @@ def find_network(job: ModelJob, measure: Measure, round_to: int) -> Network:
     places = {name: place for place, (name, _) in enumerate(module.named_modules())}
     groups = sorted(found.groups, key=lambda group: places[group.name])
     return Network(tuple(groups), tuple(layers), tuple(found.kept), tuple(untimed))
+
+
+def _runs_smallest(job: ModelJob, groups: list[Group], round_to: int) -> bool:
+    """Whether a copy runs with each group at its fewest channels."""
+    layers = tuple((group.name, 1 - min(group.choices) / group.size) for group in groups)
+    options = PruneOptions(layers=layers, round_to=round_to, fine_tune=False)
+    try:
+        Prune().apply(replace(job, module=copy.deepcopy(job.module)), options)
+    except CompressionError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -144,7 +162,13 @@ class _Groups:
     """What the dependency graph of a module says."""
 
     def __init__(
-        self, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], estimate: Any, round_to: int
+        self,
+        module: torch.nn.Module,
+        inputs: tuple[torch.Tensor, ...],
+        estimate: Any,
+        round_to: int,
+        *,
+        whole: tuple[str, ...],
     ) -> None:
         import torch_pruning
 
@@ -162,6 +186,8 @@ class _Groups:
             parts, reason = self._parts(group, size)
             if root in outputs:
                 reason = "the model's outputs are its channels"
+            elif name in whole:
+                reason = "the model fails without a part of them"
             elif not reason and size <= round_to:
                 reason = f"it has {size} channels, which go by {round_to}"
             importance = None if reason else estimate(group)
