@@ -21,7 +21,6 @@ from edgewright.profile import DeviceProfile
 from edgewright.workload import Array
 
 from . import FileJob
-from .on_device import SMALLER_FILE
 
 #: Shares of the largest weight that the largest code may stand for: a little clipping helps few bits.
 _CLIPS = np.linspace(1.0, 0.6, 17)
@@ -55,7 +54,11 @@ class WeightOnly:
 
     def on_device(self, options: WeightOnlyOptions, profile: DeviceProfile) -> tuple[str, ...]:
         """See :class:`edgewright.recipe.Technique`."""
-        return SMALLER_FILE
+        slow = "ONNX Runtime" if options.bits == 8 else "each runtime"
+        return (
+            "what is stored and pushed is smaller",
+            f"{slow} makes floats of the weights at every inference, which takes longer",
+        )
 
     def apply(self, job: FileJob, options: WeightOnlyOptions) -> tuple[str, ...]:
         """See :class:`edgewright.compress.FileTechnique`."""
