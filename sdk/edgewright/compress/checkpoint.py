@@ -51,10 +51,12 @@ class Checkpoint:
         self, job: ModelJob, name: str, module: torch.nn.Module, asked: Sequence[object], **parts: Stateful
     ) -> None:
         """``parts`` are kept along with ``module``; ``asked`` is all that the training depends on."""
+        import torch
+
         hashed = hashlib.sha256(json.dumps([name, asked], sort_keys=True).encode())
         for key, value in module.state_dict().items():
             hashed.update(f"{key} {value.dtype} {list(value.shape)}".encode())
-            hashed.update(value.detach().cpu().contiguous().numpy().tobytes())
+            hashed.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
         self._path = job.checkpoints / f"{hashed.hexdigest()[:32]}.pt" if job.checkpoints else None
         self._job, self._name = job, name
         self._parts: dict[str, Stateful] = {"module": module, **parts}

@@ -192,8 +192,9 @@ def _found(
     module: torch.nn.Module, job: ModelJob, options: PruneOptions, limits: _Limits, *, wanted: float
 ) -> tuple[torch.nn.Module, _Limits]:
     """The pruned copy. When it fails, the layers that cannot lose channels are found out and left whole."""
+    importance = Importance(options.importance, module, job)
     try:
-        return _search(module, job, options, limits, wanted=wanted), limits
+        return _search(module, job, importance, options, limits, wanted=wanted), limits
     except CompressionError:
         from .pruner import fragile_layers
 
@@ -207,14 +208,19 @@ def _found(
                     mend="leave it out",
                 ) from None
         limits = replace(limits, whole=whole)
-        return _search(module, job, options, limits, wanted=wanted), limits
+        return _search(module, job, importance, options, limits, wanted=wanted), limits
 
 
 def _search(
-    module: torch.nn.Module, job: ModelJob, options: PruneOptions, limits: _Limits, *, wanted: float
+    module: torch.nn.Module,
+    job: ModelJob,
+    importance: Importance,
+    options: PruneOptions,
+    limits: _Limits,
+    *,
+    wanted: float,
 ) -> torch.nn.Module:
     """The copy whose number of parameters is nearest to the wanted one, by bisecting the channels' share."""
-    importance = Importance(options.importance, module, job)
     if options.layers:
         return _prune(copy.deepcopy(module), job, 0.0, importance, options, limits)
     low, high = 0.0, 1.0
