@@ -2,7 +2,8 @@
 
     python benchmarks/peers_quantization.py [--nets digits,efficientnet_lite0] [--rounds 60]
 
-Each peer quantizes the very fp32 file that our recipe begins with, the way its own documentation begins:
+Ours are built for this machine's own device profile. Each peer quantizes the very fp32 file that our recipe
+begins with, the way its own documentation begins:
 
 * ``onnxruntime``: ``quant_pre_process``, then ``quantize_static`` with its defaults; ``onnxruntime, x86``: as
   its documentation advises for a processor without VNNI, U8S8 with 7-bit weights and a scale a channel.
@@ -39,6 +40,7 @@ from edgewright.build.builder import open_workload
 from edgewright.compress.mixed import sqnr_db
 from edgewright.errors import CompressionError, EdgewrightError
 from edgewright.export import exporter
+from edgewright.farm.inventory import LOCAL, load_inventory
 from edgewright.profiles import load_profile
 from edgewright.recipe import load_recipe
 from edgewright.reference import reference_run
@@ -47,7 +49,7 @@ from edgewright.workloads import WorkloadSource
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "benchmarks"
-PROFILE = load_profile("x86-64-linux")
+PROFILE = load_profile(load_inventory().get(LOCAL).profile)
 NNCF = ("nncf>=3.0,<4", "onnx", "onnxruntime")
 Samples = list[tuple[Array, ...]]
 
