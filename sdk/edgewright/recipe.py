@@ -87,8 +87,8 @@ class Technique(Protocol):
 class Tolerance:
     """Outputs agree when their cosine is at least, or their largest absolute difference at most, this."""
 
-    cosine: float
-    max_abs: float
+    cosine: Annotated[float, Field(ge=-1.0, le=1.0, allow_inf_nan=False)]
+    max_abs: Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
     def wire(self) -> WireTolerance:
         """The same as the agent takes it."""
@@ -177,7 +177,7 @@ class _RecipeFile:
     description: str
     tolerance: Tolerance = EXPORT_TOLERANCE
     export_tolerance: Tolerance = EXPORT_TOLERANCE
-    max_accuracy_drop: Annotated[float, Field(ge=0.0)] | None = None
+    max_accuracy_drop: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -304,7 +304,9 @@ def _check_order(steps: tuple[Step, ...], where: str) -> None:
             raise ConfigError(
                 f"{where}: step {number}: {_named(step.technique)} needs a file in 32-bit floats, but"
                 f" {_named(last_file)} before it ends them",
-                mend=f"leave out {step.technique!r} or {last_file!r}"
+                mend=f"{step.technique} once"
+                if step.technique == last_file
+                else f"leave out {step.technique!r} or {last_file!r}"
                 if step.technique in _END_FLOATS
                 else f"put {step.technique!r} before {last_file!r}",
             )

@@ -85,8 +85,6 @@ def test_a_pointwise_convolution_is_taken_apart() -> None:
     ("layer", "reason"),
     [
         (nn.Conv2d(8, 8, 3, groups=8), "grouped"),
-        (nn.Conv2d(8, 8, 3, padding="same"), "its padding"),
-        (nn.Conv2d(8, 8, 3, padding=1, padding_mode="circular"), "its padding"),
         (nn.Linear(8, 8), "saves too little"),
         (nn.Conv2d(3, 4, 3), "too little"),
     ],
@@ -95,6 +93,40 @@ def test_a_pointwise_convolution_is_taken_apart() -> None:
 def test_what_stays_has_a_reason(layer: nn.Module, reason: str) -> None:
     found = decomposed(layer, FactorizeOptions(rank="energy", energy=0.99))
     assert isinstance(found, str) and reason in found
+
+
+@pytest.mark.parametrize("convolutions", ["tucker", "cp"])
+@pytest.mark.parametrize(
+    ("layer", "size"),
+    [
+        (nn.Conv2d(24, 32, 3, padding="same", dilation=2), (24, 9, 9)),
+        (nn.Conv2d(24, 32, (3, 5), padding=(1, 2), padding_mode="circular"), (24, 9, 9)),
+        (nn.Conv2d(24, 32, 3, padding=1, padding_mode="reflect", bias=False), (24, 9, 9)),
+        (nn.Conv1d(24, 32, 5, dilation=2, padding=3), (24, 20)),
+        (nn.Conv1d(24, 32, 5, stride=2, padding_mode="replicate", padding=2), (24, 20)),
+        (nn.Conv3d(24, 32, 3, padding=1), (24, 5, 5, 5)),
+    ],
+    ids=str,
+)
+def test_convolutions_of_any_number_of_axes_and_any_padding(
+    convolutions: Any, layer: nn.Conv2d, size: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    outer = torch.randn(32, 3), torch.randn(24, 3), torch.randn(layer.weight[0, 0].numel(), 3)
+    with torch.no_grad():
+        layer.weight.copy_(torch.einsum("or,ir,kr->oik", *outer).reshape(layer.weight.shape) / 30)
+    options = FactorizeOptions(convolutions=convolutions, rank="energy", energy=0.9999999, round_to=1)
+    found = decomposed(layer, options)
+    same(layer, found, (2, *size), tolerance=2e-2 if convolutions == "cp" else 1e-3)
+    assert isinstance(found, Decomposed) and parameters(found.module) < parameters(layer) / 2
+
+
+@pytest.mark.parametrize("kind", [nn.Conv1d, nn.Conv3d])
+def test_convolutions_of_one_place_are_split(kind: Any) -> None:
+    layer = kind(48, 64, 1, stride=2)
+    layer.weight.data = low_rank(64, 48, 6).reshape(layer.weight.shape)
+    found = decomposed(layer, FactorizeOptions(rank="energy", energy=0.999999, round_to=1))
+    same(layer, found, (2, 48, *([7] * (layer.weight.dim() - 2))))
 
 
 def net() -> nn.Module:

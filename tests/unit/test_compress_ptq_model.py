@@ -311,3 +311,27 @@ def test_layers_whose_rounding_is_not_learnt_are_counted() -> None:
     notes = AdaRound().apply(work, AdaRoundOptions(iterations=20)).notes
     assert notes[0].startswith("the rounding of 2 layers learnt")
     assert notes[1:] == ("2 layers more, transposed or used in several places, rounded to the nearest",)
+
+
+class Split(nn.Module):
+    """A convolution whose channels go to two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.left, self.right = nn.Conv2d(3, 16, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3)
+        self.last = nn.Conv2d(8, 5, 3)
+        with torch.no_grad():
+            self.right.weight[::2] *= 20
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        left, right = self.stem(image).chunk(2, 1)
+        scores: torch.Tensor = self.last(torch.relu(self.right(right)) + self.left(left)).mean((2, 3))
+        return scores
+
+
+@pytest.mark.parametrize("technique", [Equalize(), Smooth()], ids=["equalize", "smooth"])
+def test_a_chain_ends_where_channels_are_split(technique: Any) -> None:
+    with pytest.raises(CompressionError, match=r"no two layers|no normalisation") as error:
+        technique.apply(job(Split()), technique.options())
+    assert "relu6" not in str(error.value)

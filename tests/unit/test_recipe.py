@@ -198,7 +198,7 @@ def test_nothing_may_move_weights_whose_rounding_was_learnt(tmp_path: Path) -> N
     [
         (
             ("quantize", "quantize"),
-            r"step 2: 'quantize' \(.*\) needs a file in 32-bit floats, but 'quantize' .* \(leave out",
+            r"step 2: 'quantize' \(.*\) needs a file in 32-bit floats, but 'quantize' .* \(quantize once\)",
         ),
         (("fp16", "quantize"), "needs a file in 32-bit floats, but 'fp16' before it ends them"),
         (("quantize", "fp16"), "step 2: 'fp16' needs a file in 32-bit floats"),
@@ -222,3 +222,20 @@ def test_steps_that_undo_each_other_are_refused(steps: tuple[str, ...], said: st
 def test_steps_that_go_together_are_not(steps: tuple[str, ...], tmp_path: Path) -> None:
     tables = "".join(f'[[steps]]\ntechnique = "{name}"\n' for name in steps)
     assert len(load_recipe(write(tmp_path, f'description = "right"\n{tables}')).steps) == len(steps)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[tolerance]\ncosine = nan\nmax_abs = 0.1", "cosine"),
+        ("[tolerance]\ncosine = 0.9\nmax_abs = inf", "max_abs"),
+        ("max_accuracy_drop = inf", "max_accuracy_drop"),
+        ("max_accuracy_drop = nan", "max_accuracy_drop"),
+        ('[[steps]]\ntechnique = "distill"\nstudent = "mobilenet-v9"', "did you mean 'mobilenet-v2'"),
+        ('[[steps]]\ntechnique = "distill"\nwidth = 0.5', "width is that of a student"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(text: str, place: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_recipe(write(tmp_path, f'description = "wrong"\n{text}\n'))
+    assert place in str(error.value)

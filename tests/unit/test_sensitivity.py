@@ -139,12 +139,31 @@ def test_nodes_that_break_the_limit_stay_in_floats(
     assert loose.quality.value < 1 - limit <= tight.quality.value + 1e-6
     assert not any("in floats" in note for note in loose.provenance.notes)
     assert "of 3 nodes stay in floats" in tight.provenance.notes[-1]
-    assert tight.size_bytes > loose.size_bytes
+    assert tight.sha256 != loose.sha256
 
 
 def test_a_limit_that_cannot_be_kept_says_why(source: str, folder: Path) -> None:
     with pytest.raises(QualityError, match=r"limited loses .*, 0 is allowed: with all but one of 3 nodes"):
         built(source, folder, 0.0)
+
+
+def test_a_limit_is_kept_among_the_nodes_that_the_step_quantizes(source: str, folder: Path) -> None:
+    workload, profile, cache = WorkloadSource.parse(source), load_profile("x86-64-linux"), folder / "cache"
+    nodes = sensitivity(workload, "quantize", profile, cache=cache, progress=lambda _: None).effects
+    path = folder / "two.toml"
+    path.write_text(f"{RECIPE.format(limit=0.0)}only = {json.dumps([node.layer for node in nodes[:2]])}\n")
+    with pytest.raises(QualityError, match="with all but one of 2 nodes in floats"):
+        build(workload, load_recipe(path), profile.name, profile, "onnx", cache=cache)
+
+
+@pytest.mark.parametrize("kind", ["onnx", "tflite"])
+def test_nodes_of_either_format(kind: str, source: str, folder: Path) -> None:
+    workload, profile, cache = WorkloadSource.parse(source), load_profile("x86-64-linux"), folder / "cache"
+    found = sensitivity(workload, "quantize", profile, cache=cache, progress=lambda _: None, format=kind)
+    assert sorted(effect.weights for effect in found.effects) == [96, 256, 1024]
+    path = folder / f"one-{kind}.toml"
+    path.write_text(f"{RECIPE.format(limit=1.0)}only = {json.dumps([found.effects[-1].layer])}\n")
+    build(workload, load_recipe(path), profile.name, profile, kind, cache=cache)
 
 
 def test_a_limit_needs_a_judge(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_a_bound_is_a_positive_number(limit: float) -> None:
         Bounds(max_latency_ms=limit)
 
 
-@given(st.lists(st.tuples(st.floats(0, 1), COSTS), min_size=1, max_size=30))
+@given(st.lists(st.tuples(st.floats(0, 1, allow_subnormal=False), COSTS), min_size=1, max_size=30))
 def test_nothing_beats_the_front_and_the_front_beats_the_rest(pairs: Sequence[tuple[float, float]]) -> None:
     points = [Point(loss, Interval(cost, cost, cost)) for loss, cost in pairs]
     places = front(points)

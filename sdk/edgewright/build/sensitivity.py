@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,8 @@ from .builder import open_workload
 if TYPE_CHECKING:
     import torch
 
+    from edgewright.compress.quantize import QuantizeOptions
+
 Progress = Callable[[str], None]
 
 #: Samples that outputs are compared on.
@@ -38,11 +40,11 @@ _SAMPLES = 128
 #: Options that compress one layer, given its name.
 _ALONE: dict[str, Callable[[str], dict[str, Any]]] = {
     "factorize": lambda name: {"layers": [name], "rank": "ratio", "ratio": 0.5, "fine_tune": False},
-    "prune": lambda name: {"layers": [[name, 0.5]], "fine_tune": False},
-    "quantize": lambda name: {"only": [name]},
+    "prune": lambda name: {"layers": [[name, 0.5]], "round_to": 1, "fine_tune": False},
     "sparsify": lambda name: {"layers": [name], "amount": 0.8, "fine_tune": False},
 }
-TECHNIQUES = tuple(_ALONE)
+_QUANTIZE = "quantize"
+TECHNIQUES = tuple(sorted((*_ALONE, _QUANTIZE)))
 
 
 @dataclass(frozen=True)
@@ -75,21 +77,31 @@ class Sensitivity:
 
 
 def sensitivity(
-    source: WorkloadSource, technique: str, profile: DeviceProfile, *, cache: Path, progress: Progress
+    source: WorkloadSource,
+    technique: str,
+    profile: DeviceProfile,
+    *,
+    cache: Path,
+    progress: Progress,
+    format: str = "onnx",
 ) -> Sensitivity:
-    """Compress each layer alone.
+    """Compress each layer alone; nodes of the file in that format for ``quantize``.
 
     Raises:
         ConfigError: the technique does not work layer by layer, or the workload is not what it should be.
         BuildError: the workload cannot be exported.
     """
-    if technique not in _ALONE:
+    if technique not in TECHNIQUES:
         raise ConfigError(
             f"{technique!r} does not work layer by layer", mend=did_you_mean(technique, TECHNIQUES)
         )
-    if technique == "quantize":
-        plain = load_recipe("fp32")
-        return quantized_alone(source, plain, profile, "onnx", cache=cache, progress=progress)
+    if technique == _QUANTIZE:
+        from edgewright.compress.quantize import QuantizeOptions
+
+        plain, options = load_recipe("fp32"), QuantizeOptions()
+        return quantized_alone(
+            source, plain, profile, format, options=options, cache=cache, progress=progress
+        )
     return _edited(open_workload(source), technique, progress)
 
 
@@ -124,6 +136,7 @@ def quantized_alone(
     profile: DeviceProfile,
     format: str,
     *,
+    options: QuantizeOptions,
     cache: Path,
     progress: Progress,
 ) -> Sensitivity:
@@ -131,6 +144,7 @@ def quantized_alone(
 
     Args:
         recipe: of steps on the module only.
+        options: how each is quantized, and which are.
     """
     from edgewright.export import exporter
     from edgewright.reference import reference_run
@@ -139,7 +153,7 @@ def quantized_alone(
     artifact = build(source, recipe, profile.name, profile, format, cache=cache)
     workload = open_workload(source)
     samples = _samples(workload)
-    technique: Any = find_technique("quantize")
+    technique: Any = find_technique(_QUANTIZE)
 
     def run(path: Path) -> tuple[Array, ...]:
         exact = profile.hardware.is_exact and format == "onnx"
@@ -154,17 +168,20 @@ def quantized_alone(
     effects = []
     with work_folder("sensitivity") as folder:
         for name, weights in _weighted_nodes(artifact.path, format):
+            if name in options.keep or (options.only and name not in options.only):
+                continue
             progress(f"quantize {name}")
             out = folder / f"one.{format}"
             job = FileJob(artifact.path, out, format, calibration, profile)
             try:
-                technique.apply(job, parse(_ALONE["quantize"](name), technique.options, "quantize"))
+                alone = replace(options, only=(name,), keep=(), keep_worst=0, min_sqnr_db=None)
+                technique.apply(job, alone)
                 got = run(out)
             except EdgewrightError as error:
                 effects.append(Effect(name, weights, reason=error.message))
                 continue
             effects.append(Effect(name, weights, sqnr_db(want, got), _score(workload, got)))
-    return _sorted("quantize", workload, want, effects)
+    return _sorted(_QUANTIZE, workload, want, effects)
 
 
 def _weighted_nodes(path: Path, format: str) -> list[tuple[str, int]]:

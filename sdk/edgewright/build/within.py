@@ -1,8 +1,8 @@
 """Keeping to an accuracy: the nodes that break it stay in floats.
 
 Nodes are ranked by the damage each does when it alone is quantized, and as few of the worst as it takes are
-kept; how many, bisection finds. What other steps lose is not theirs to mend: then it cannot be kept, and
-the error says where it went.
+kept; how many, bisection finds. Where that is not enough, what has no weights stays in floats too. What other
+steps lose is not theirs to mend: then it cannot be kept, and the error says where it went.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from edgewright.artifact import Artifact
 from edgewright.errors import ConfigError, QualityError
 from edgewright.profile import DeviceProfile
-from edgewright.recipe import Recipe, Step
+from edgewright.recipe import Recipe
 from edgewright.workloads import WorkloadSource
 
 _QUANTIZE = "quantize"
@@ -54,22 +54,47 @@ def build_within(
     beforehand = _lost(plain(before), source)
     if beforehand > limit:
         raise _cannot(recipe, lost, f"the steps before quantization lose {beforehand:.4g}")
+    quantize = next(step for step in recipe.steps if step.technique == _QUANTIZE)
     found = quantized_alone(
-        source, before, profile, artifact.format, cache=cache, progress=progress or (lambda _: None)
+        source,
+        before,
+        profile,
+        artifact.format,
+        options=quantize.options,
+        cache=cache,
+        progress=progress or (lambda _: None),
     )
     ranked = [effect.layer for effect in found.effects if effect.sqnr_db is not None]
+    losses: list[float] = [lost]
 
-    def keeping(count: int) -> Artifact:
-        steps = tuple(_keeping(step, tuple(ranked[:count])) for step in recipe.steps)
-        return plain(replace(unlimited, steps=steps))
+    def made(kept: tuple[str, ...], weighted_only: bool) -> Artifact:
+        left = tuple(name for name in ranked if name not in kept)
+        only = {"only": left} if weighted_only else {"keep": (*quantize.options.keep, *kept)}
+        changed = replace(quantize, options=replace(quantize.options, **only))
+        steps = tuple(changed if step is quantize else step for step in recipe.steps)
+        built = plain(replace(unlimited, steps=steps))
+        losses.append(_lost(built, source))
+        return built
+
+    def holds(kept: tuple[str, ...], weighted_only: bool) -> bool:
+        made(kept, weighted_only)
+        return losses[-1] <= limit
 
     most = len(ranked) - 1  # with none left there would be nothing quantized
-    if most < 1 or (lost := _lost(keeping(most), source)) > limit:
-        raise _cannot(recipe, lost, f"with all but one of {len(ranked)} nodes in floats")
-    count = (
-        bisect.bisect_left(range(1, most), True, key=lambda count: _lost(keeping(count), source) <= limit) + 1
-    )
-    return _told(keeping(count), tuple(ranked[:count]), len(ranked))
+    for weighted_only in (False, True) if most > 0 else ():
+        if holds(tuple(ranked[:most]), weighted_only):
+            within = range(0 if weighted_only else 1, most)
+            at = bisect.bisect_left(
+                within, True, key=lambda count: holds(tuple(ranked[:count]), weighted_only)
+            )
+            kept = tuple(ranked[: within.start + at])
+            return _told(made(kept, weighted_only), kept, len(ranked), weighted_only)
+    for effect in reversed(found.effects):
+        if most > 0 and effect.quality is not None and _worse(effect.quality, artifact) <= limit:
+            kept = tuple(name for name in ranked if name != effect.layer)
+            if holds(kept, weighted_only=True):
+                return _told(made(kept, weighted_only=True), kept, len(ranked), weighted_only=True)
+    raise _cannot(recipe, min(losses), f"with all but one of {len(ranked)} nodes in floats")
 
 
 def _lost(artifact: Artifact, source: WorkloadSource) -> float:
@@ -79,21 +104,23 @@ def _lost(artifact: Artifact, source: WorkloadSource) -> float:
         raise ConfigError(
             f"{source}: max_accuracy_drop needs a workload that can be judged", mend="give it evaluate"
         )
-    worse = quality.baseline - quality.value
-    return max(0.0, worse if quality.higher_is_better else -worse)
+    return _worse(quality.value, artifact)
 
 
-def _keeping(step: Step, names: tuple[str, ...]) -> Step:
-    if step.technique != _QUANTIZE:
-        return step
-    return replace(step, options=replace(step.options, keep=(*step.options.keep, *names)))
+def _worse(value: float, artifact: Artifact) -> float:
+    """By how much a value is worse than the torch model's, never less than nothing."""
+    assert artifact.quality is not None
+    worse = artifact.quality.baseline - value
+    return max(0.0, worse if artifact.quality.higher_is_better else -worse)
 
 
-def _told(artifact: Artifact, kept: tuple[str, ...], of: int) -> Artifact:
+def _told(artifact: Artifact, kept: tuple[str, ...], of: int, weighted_only: bool) -> Artifact:
     """The artifact with a note of what stayed in floats."""
     assert artifact.provenance is not None
     more = f" and {len(kept) - _NAMED} more" if len(kept) > _NAMED else ""
-    note = f"{len(kept)} of {of} nodes stay in floats: {', '.join(kept[:_NAMED])}{more}"
+    named = f": {', '.join(kept[:_NAMED])}{more}" if kept else ""
+    others = "; and all without weights" if weighted_only else ""
+    note = f"{len(kept)} of {of} nodes stay in floats{named}{others}"
     notes = (*artifact.provenance.notes, note)
     return replace(artifact, provenance=replace(artifact.provenance, notes=notes))
 

@@ -85,7 +85,8 @@ def drop_option(function: F) -> F:
         "--max-accuracy-drop",
         "max_drop",
         metavar="1%",
-        help="How much quality a recipe may lose; nodes that break it stay in floats.",
+        help="How much quality a recipe may lose, 1% being 0.01 in the workload's own measure; nodes that"
+        " break it stay in floats.",
     )(function)
 
 
@@ -93,9 +94,9 @@ def within(recipe: Recipe, max_drop: str | None) -> Recipe:
     """The recipe with the limit of ``--max-accuracy-drop``; as it is without one."""
     if max_drop is None:
         return recipe
-    from .quantities import parse_share
+    from .quantities import parse_drop
 
-    return replace(recipe, max_accuracy_drop=parse_share(max_drop, "--max-accuracy-drop"))
+    return replace(recipe, max_accuracy_drop=parse_drop(max_drop, "--max-accuracy-drop"))
 
 
 def preset_option(function: F) -> F:

@@ -16,7 +16,7 @@ from edgewright.farm.selectors import choose_targets
 from edgewright.farm.session import Work
 
 from .options import memory_bytes, option_name, signer_of
-from .quantities import parse_share
+from .quantities import parse_drop
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def planned(plan_file: Path, farm: Path | None, options: dict[str, Any]) -> Plan
     max_drop = options["max_drop"]
     asked = Asked(
         options["preset"] or "",
-        None if max_drop is None else parse_share(max_drop, "--max-accuracy-drop"),
+        None if max_drop is None else parse_drop(max_drop, "--max-accuracy-drop"),
         60 * options["wait_min"],
         limit_bytes,
         conditions_from(governor, power_mode, cool_to, option_name),

@@ -26,6 +26,17 @@ def parse_share(text: str, option: str) -> float:
     return share
 
 
+def parse_drop(text: str, option: str) -> float:
+    """``1%`` or ``0.01`` as a hundredth, ``0`` as nothing, ``1.5`` as it is: in the measure's own unit."""
+    match = _SHARE.fullmatch(text.strip())
+    if not match:
+        raise click.BadParameter(
+            f"{text!r} is no loss of quality, such as 1% for 0.01, or a number in the measure's own unit",
+            param_hint=option,
+        )
+    return float(match[1]) / (100 if match[2] else 1)
+
+
 def parse_duration(text: str, option: str) -> float:
     """``60s``, ``2m`` or a plain number of seconds, above 0."""
     match = _DURATION.fullmatch(text.strip())

@@ -21,6 +21,14 @@ _HOVER = "%{y}<br>%{x:.1f} dB<br>%{customdata[0]} weights<br>quality %{customdat
     "--technique", default="quantize", show_default=True, help="quantize, prune, sparsify or factorize."
 )
 @click.option("--profile", default="x86-64-linux", show_default=True, help="Whose integer format is used.")
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(["onnx", "tflite"]),
+    default="onnx",
+    show_default=True,
+    help="Of the file whose nodes are quantized.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures as JSON.")
 @click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write a plot as a page.")
 @click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Cache folder.")
@@ -28,6 +36,7 @@ def sensitivity(
     workload: str,
     technique: str,
     profile: str,
+    format_name: str,
     json_file: Path | None,
     html_file: Path | None,
     cache: Path | None,
@@ -45,7 +54,12 @@ def sensitivity(
     device = load_profile(profile)
     with steps() as show:
         found = measure(
-            WorkloadSource.parse(workload), technique, device, cache=cache or default_cache(), progress=show
+            WorkloadSource.parse(workload),
+            technique,
+            device,
+            cache=cache or default_cache(),
+            progress=show,
+            format=format_name,
         )
     _print(found)
     if json_file is not None:

@@ -21,7 +21,7 @@ from .options import (
     store_option,
     wait_option,
 )
-from .quantities import parse_duration, parse_share
+from .quantities import parse_drop, parse_duration
 
 if TYPE_CHECKING:
     from edgewright.tune.bounds import Bounds
@@ -193,12 +193,11 @@ def _bounds(options: dict[str, Any]) -> Bounds:
     for name in ("max_latency_ms", "max_energy_mj", "max_size_mb", "max_memory_mb"):
         if options[name] is not None and not math.isfinite(options[name]):
             raise click.BadParameter("not a number", param_hint=option_name(name))
-    none = drop is not None and drop.strip() in ("0", "0%")
     return Bounds(
         max_latency_ms=options["max_latency_ms"],
         max_energy_mj=options["max_energy_mj"],
         max_size_mb=options["max_size_mb"],
         max_memory_mb=options["max_memory_mb"],
-        max_accuracy_drop=0.0 if none else drop and parse_share(drop, "--max-accuracy-drop"),
+        max_accuracy_drop=None if drop is None else parse_drop(drop, "--max-accuracy-drop"),
         never_slower=options["never_slower"],
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .traced import Layer, Traced, argument, operator, shape
+from .traced import Layer, Traced, argument, is_tensor, operator, shape
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +70,7 @@ def pairs(traced: Traced) -> list[Pair]:
 def _passes(node: fx.Node, reader: fx.Node, layer: Layer) -> bool:
     """Whether a channel's factor goes through, the channels staying where the layers look for them."""
     name = operator(reader)
-    if not reader.args or reader.args[0] is not node:
+    if not reader.args or reader.args[0] is not node or not is_tensor(reader):
         return False
     if name in _ELEMENTWISE:
         return True

@@ -16,6 +16,9 @@ from .vbmf import vbmf_rank
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
+
+    Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
     from .factorize import FactorizeOptions
 
@@ -41,12 +44,10 @@ def decomposed(layer: torch.nn.Module, options: FactorizeOptions) -> Decomposed 
 
     if isinstance(layer, nn.Linear):
         return _linear(layer, options) if options.linear else "linear"
-    assert isinstance(layer, nn.Conv2d)
+    assert isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d)
     if layer.groups != 1:
         return "grouped"
-    if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
-        return "its padding"
-    if layer.kernel_size == (1, 1):
+    if set(layer.kernel_size) == {1}:
         return _pointwise(layer, options) if options.linear else "1 x 1"
     if options.convolutions == "none":
         return "a convolution"
@@ -72,21 +73,21 @@ def _linear(layer: torch.nn.Linear, options: FactorizeOptions) -> Decomposed | s
     return Decomposed(chain, str(rank))
 
 
-def _pointwise(layer: torch.nn.Conv2d, options: FactorizeOptions) -> Decomposed | str:
-    weight = _array(layer.weight)[:, :, 0, 0]
+def _pointwise(layer: Convolution, options: FactorizeOptions) -> Decomposed | str:
+    weight = _array(layer.weight).reshape(layer.out_channels, layer.in_channels)
     rank = _rounded(_rank(weight, options, sum(weight.shape)), options, min(weight.shape))
     if not _pays(rank * sum(weight.shape), weight.size, options):
         return f"rank {rank} of {min(weight.shape)} saves too little"
     left, right = _split(weight, rank)
-    chain = _chain(layer, [(layer.in_channels, rank, 1, 1), (rank, layer.out_channels, 1, 1)], spatial=0)
-    _fill(chain, [right[:, :, None, None], left[:, :, None, None]], layer.bias)
+    chain = _chain(layer, [(layer.in_channels, rank), (rank, layer.out_channels)], spatial=0)
+    _fill(chain, [right, left], layer.bias)
     return Decomposed(chain, str(rank))
 
 
-def _tucker(layer: torch.nn.Conv2d, weight: Array, options: FactorizeOptions) -> Decomposed | str:
+def _tucker(layer: Convolution, weight: Array, options: FactorizeOptions) -> Decomposed | str:
     outputs, inputs, *kernel = weight.shape
     area = int(np.prod(kernel))
-    unfolded = weight.reshape(outputs, -1), weight.transpose(1, 0, 2, 3).reshape(inputs, -1)
+    unfolded = weight.reshape(outputs, -1), np.moveaxis(weight, 1, 0).reshape(inputs, -1)
     if options.rank == "ratio":
         share = _tucker_share(outputs, inputs, area, options.ratio)
         ranks = max(1, round(share * outputs)), max(1, round(share * inputs))
@@ -100,22 +101,19 @@ def _tucker(layer: torch.nn.Conv2d, weight: Array, options: FactorizeOptions) ->
         from tensorly.decomposition import partial_tucker
 
         (core, (u_out, u_in)), _ = partial_tucker(weight, rank=[r_out, r_in], modes=[0, 1], init="svd")
-    k = (kernel[0], kernel[1])
-    chain = _chain(layer, [(inputs, r_in, 1, 1), (r_in, r_out, *k), (r_out, outputs, 1, 1)], spatial=1)
-    _fill(chain, [u_in.T[:, :, None, None], core, u_out[:, :, None, None]], layer.bias)
+    chain = _chain(layer, [(inputs, r_in), (r_in, r_out), (r_out, outputs)], spatial=1)
+    _fill(chain, [u_in.T, core, u_out], layer.bias)
     return Decomposed(chain, f"{r_out} x {r_in}")
 
 
-def _cp(layer: torch.nn.Conv2d, weight: Array, options: FactorizeOptions) -> Decomposed | str:
-    from torch import nn
-
+def _cp(layer: Convolution, weight: Array, options: FactorizeOptions) -> Decomposed | str:
     outputs, inputs, *kernel = weight.shape
     area = int(np.prod(kernel))
     each = outputs + inputs + area
     if options.rank == "ratio":
         rank = max(1, int(options.ratio * weight.size / each))
     else:
-        unfolded = weight.reshape(outputs, -1), weight.transpose(1, 0, 2, 3).reshape(inputs, -1)
+        unfolded = weight.reshape(outputs, -1), np.moveaxis(weight, 1, 0).reshape(inputs, -1)
         rank = max(1, round(_CP_RANK_SHARE * max(_rank(matrix, options, 0) for matrix in unfolded)))
     rank = _rounded(rank, options, weight.size)
     if not _pays(rank * each + (_entered(layer) - 1) * inputs * rank, weight.size, options):
@@ -135,14 +133,9 @@ def _cp(layer: torch.nn.Conv2d, weight: Array, options: FactorizeOptions) -> Dec
     u_out, u_in, u_area = factors
     # Spread evenly, so that no factor is much larger than another and training goes well.
     scale = np.cbrt(np.abs(weights))
-    chain = nn.Sequential(
-        nn.Conv2d(inputs, rank, 1, bias=False),
-        nn.Conv2d(rank, rank, (kernel[0], kernel[1]), groups=rank, bias=False, **_moves(layer)),
-        nn.Conv2d(rank, outputs, 1, bias=layer.bias is not None),
-    )
-    depthwise = (u_area * scale).T.reshape(rank, 1, *kernel)
-    first, last = (u_in * scale).T[:, :, None, None], (u_out * scale * np.sign(weights))[:, :, None, None]
-    _fill(chain, [first, depthwise, last], layer.bias)
+    chain = _chain(layer, [(inputs, rank), (rank, rank), (rank, outputs)], spatial=1, groups=rank)
+    last = u_out * scale * np.sign(weights)
+    _fill(chain, [(u_in * scale).T, (u_area * scale).T, last], layer.bias)
     return Decomposed(chain, str(rank))
 
 
@@ -185,9 +178,9 @@ def _pays(left: int, of: int, options: FactorizeOptions) -> bool:
     return left <= options.margin * of
 
 
-def _entered(layer: torch.nn.Conv2d) -> int:
+def _entered(layer: Convolution) -> int:
     """Positions of the input to one of the output: how often the chain's first part is computed for each."""
-    return layer.stride[0] * layer.stride[1]
+    return math.prod(layer.stride)
 
 
 def _split(matrix: Array, rank: int) -> tuple[Array, Array]:
@@ -197,24 +190,24 @@ def _split(matrix: Array, rank: int) -> tuple[Array, Array]:
 
 
 def _chain(
-    layer: torch.nn.Conv2d, parts: list[tuple[int, int, int, int]], *, spatial: int
+    layer: Convolution, parts: list[tuple[int, int]], *, spatial: int, groups: int = 1
 ) -> torch.nn.Sequential:
-    """Convolutions of these channels and kernels; the one at ``spatial`` moves as the layer did."""
+    """Convolutions of these channels; the one at ``spatial`` moves over its input as the layer did.
+
+    The others are 1 wide and those before it have no bias, so that any padding comes to the same after them.
+    """
     from torch import nn
 
+    kind = next(kind for kind in (nn.Conv1d, nn.Conv2d, nn.Conv3d) if isinstance(layer, kind))
     made = []
-    for number, (inputs, outputs, *kernel) in enumerate(parts):
+    for number, (inputs, outputs) in enumerate(parts):
+        how: dict[str, Any] = {"kernel_size": 1}
+        if number == spatial:
+            names = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+            how = {name: getattr(layer, name) for name in names} | {"groups": groups}
         has_bias = number == len(parts) - 1 and layer.bias is not None
-        size = (kernel[0], kernel[1])
-        made.append(
-            nn.Conv2d(inputs, outputs, size, bias=has_bias, **(_moves(layer) if number == spatial else {}))
-        )
+        made.append(kind(inputs, outputs, bias=has_bias, **how))
     return nn.Sequential(*made)
-
-
-def _moves(layer: torch.nn.Conv2d) -> dict[str, Any]:
-    """How a convolution goes over its input."""
-    return {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
 
 
 def _fill(chain: torch.nn.Sequential, weights: list[Any], bias: torch.Tensor | None) -> None:
@@ -222,7 +215,9 @@ def _fill(chain: torch.nn.Sequential, weights: list[Any], bias: torch.Tensor | N
 
     with torch.no_grad():
         for part, weight in zip(chain, weights, strict=True):
-            part.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight, dtype=np.float32)))  # type: ignore[operator]
+            assert isinstance(part.weight, torch.Tensor)
+            values = torch.from_numpy(np.ascontiguousarray(weight, dtype=np.float32))
+            part.weight.copy_(values.reshape(part.weight.shape))
         if bias is not None:
             chain[-1].bias.copy_(bias)  # type: ignore[operator]
 

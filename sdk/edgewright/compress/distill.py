@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from edgewright.config import STRICT
-from edgewright.errors import CompressionError
+from edgewright.config import STRICT, did_you_mean
+from edgewright.errors import CompressionError, ConfigError
 from edgewright.profile import DeviceProfile
+from edgewright.students import FAMILIES, make_student
 
 from . import Changed, ModelJob
 from .checkpoint import Stateful
@@ -56,6 +57,16 @@ class DistillOptions:
     weight: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
     generations: Annotated[int, Field(ge=1, le=20)] = 2
     tuning: Tuning = field(default_factory=Tuning)
+
+    def __post_init__(self) -> None:
+        """Refuse students that there are not, and a width of none."""
+        if self.student and self.student not in FAMILIES:
+            raise ConfigError(
+                f"distill: no light network is called {self.student!r}",
+                mend=did_you_mean(self.student, list(FAMILIES)),
+            )
+        if self.width != 1.0 and not self.student:
+            raise ConfigError("distill: width is that of a student, and none is named", mend="name a student")
 
 
 class Distill:
@@ -109,8 +120,6 @@ def _student(job: ModelJob, options: DistillOptions) -> torch.nn.Module:
         return job.module
     import torch
 
-    from edgewright.students import make_student
-
     example = job.workload.example_inputs
     if len(example) != 1:
         raise CompressionError(
@@ -118,9 +127,14 @@ def _student(job: ModelJob, options: DistillOptions) -> torch.nn.Module:
             mend="leave student out, so that the model itself is trained",
         )
     with torch.no_grad():
-        outputs = first(job.module(*example)).shape[-1]
+        scores = first(job.module(*example))
+    if scores.dim() != 2:
+        raise CompressionError(
+            f"distill: {options.student} gives scores [n, k], the model gives {list(scores.shape)}",
+            mend="leave student out, so that the model itself is trained",
+        )
     torch.manual_seed(options.tuning.seed)
-    return make_student(options.student, options.width, example[0], outputs)
+    return make_student(options.student, options.width, example[0], scores.shape[-1])
 
 
 def _offline(

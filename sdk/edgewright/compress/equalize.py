@@ -76,7 +76,7 @@ class Equalize:
         if not found:
             raise CompressionError(
                 "equalize: no two layers of the model have but ReLU, pooling or padding between them",
-                mend="with ReLU6 between them, try relu6 = 'replace'",
+                mend="there is ReLU6 between some: try relu6 = 'replace'" if _relu6(module) else "",
             )
         largest = max(_equalize(module, found, options, job))
         check_same(before, outputs(module, job), "equalize")
@@ -121,10 +121,16 @@ def _equalize(
     return [float(torch.maximum(factors, 1 / factors).max()) for factors in total]
 
 
+def _relu6(module: torch.nn.Module) -> list[str]:
+    from torch import nn
+
+    return [name for name, layer in module.named_modules() if type(layer) is nn.ReLU6 and name]
+
+
 def _replace_relu6(module: torch.nn.Module) -> int:
     from torch import nn
 
-    names = [name for name, layer in module.named_modules() if type(layer) is nn.ReLU6 and name]
+    names = _relu6(module)
     for name in names:
         parent, _, last = name.rpartition(".")
         setattr(module.get_submodule(parent), last, nn.ReLU())

@@ -118,7 +118,8 @@ class Factorize:
 def _candidates(module: torch.nn.Module, options: FactorizeOptions) -> list[str]:
     from torch import nn
 
-    found = [name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    kinds = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
+    found = [name for name, layer in module.named_modules() if isinstance(layer, kinds)]
     unknown = sorted(set(options.layers) - set(found))
     if unknown:
         raise CompressionError(f"factorize: {unknown[0]!r} is no convolution and no linear layer")

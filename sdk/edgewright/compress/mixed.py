@@ -10,6 +10,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -42,10 +43,21 @@ class Quantizable(Protocol):
         """The calibration samples."""
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The nodes to keep in floats, the only ones to quantize if there are any, and notes that name them."""
+
+    keep: tuple[str, ...]
+    only: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
 def in_floats(
     made: Quantizable, options: QuantizeOptions, folder: Path, tell: Callable[[str], None]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The nodes to keep in floats, and a note that names them; nothing when the options ask for none.
+) -> Parts:
+    """What of a file to quantize: what the options say, and where they ask for it without the worst nodes.
+
+    Nodes without weights are integers as well at first. Where that is too much only nodes with weights are.
 
     Args:
         folder: for files in between.
@@ -54,7 +66,7 @@ def in_floats(
         CompressionError: no number of nodes in floats does what is asked.
     """
     if not options.keep_worst and options.min_sqnr_db is None:
-        return (), ()
+        return Parts(options.keep, options.only)
     names = made.names()
     if len(names) <= options.keep_worst:
         raise CompressionError(
@@ -74,31 +86,46 @@ def in_floats(
         and not options.keep_worst
         and reached(keep=options.keep, only=options.only) >= limit
     ):
-        return (), (f"every node keeps to the {limit:g} dB that were asked for: none stays in floats",)
+        more = " more" if options.keep or options.only else ""
+        said = f"every node keeps to the {limit:g} dB that were asked for: none{more} stays in floats"
+        return Parts(options.keep, options.only, (said,))
     damage = {}
     for number, name in enumerate(names, 1):
         tell(f"quantizing node {number} of {len(names)} alone")
         damage[name] = reached(only=(name,))
     ranked = sorted(names, key=damage.__getitem__)
 
-    def with_kept(count: int) -> float:
-        tell(f"quantizing with {count} of {len(names)} nodes in floats")
-        return reached(keep=(*options.keep, *ranked[:count]), only=options.only)
+    def parts(count: int, weighted_only: bool) -> Parts:
+        kept = tuple(ranked[:count])
+        named = f"{', '.join(kept[:_NAMED])}{f' and {count - _NAMED} more' if count > _NAMED else ''}"
+        said = f"{count} of {len(names)} nodes stay in floats: {named}"
+        if weighted_only:
+            said += "; and all without weights"
+            return Parts(options.keep, tuple(name for name in names if name not in kept), (said,))
+        return Parts((*options.keep, *kept), options.only, (said,))
 
-    count = options.keep_worst
+    def holds(count: int, weighted_only: bool) -> bool:
+        tell(f"quantizing with {count} of {len(names)} nodes in floats")
+        tried = parts(count, weighted_only)
+        best.append(reached(keep=tried.keep, only=tried.only))
+        return best[-1] >= (limit or 0.0)
+
+    best: list[float] = []
+    if limit is None:
+        return parts(options.keep_worst, weighted_only=False)
     most = len(ranked) - 1
-    if limit is not None:
-        if (best := with_kept(most)) < limit:
-            raise CompressionError(
-                f"quantize: {best:.1f} dB with all but one of {len(ranked)} nodes in floats,"
-                f" min_sqnr_db asks for {limit:g}",
-                mend="ask for less",
+    for weighted_only in (False, True):
+        if holds(most, weighted_only):
+            tried = range(options.keep_worst, most)
+            count = options.keep_worst + bisect.bisect_left(
+                tried, True, key=lambda kept: holds(kept, weighted_only)
             )
-        tried = range(count, most)
-        count += bisect.bisect_left(tried, True, key=lambda kept: with_kept(kept) >= limit)
-    kept = tuple(ranked[:count])
-    more = f" and {len(kept) - _NAMED} more" if len(kept) > _NAMED else ""
-    return kept, (f"{len(kept)} of {len(names)} nodes stay in floats: {', '.join(kept[:_NAMED])}{more}",)
+            return parts(count, weighted_only)
+    raise CompressionError(
+        f"quantize: {max(best):.1f} dB with all but one of {len(ranked)} nodes in floats,"
+        f" min_sqnr_db asks for {limit:g}",
+        mend="ask for less",
+    )
 
 
 def sqnr_db(want: tuple[Array, ...], got: tuple[Array, ...]) -> float:

@@ -60,11 +60,12 @@ def quantize(job: FileJob, options: QuantizeOptions, chosen: Int8Format) -> tupl
         _check_names(onnx.load(str(prepared)), (*options.keep, *options.only))
         if options.mode == "static":
             made = StaticOnnx(prepared, job, options, chosen)
-            kept, notes = in_floats(made, options, folder, job.tell)
-            made.write(raw, keep=(*options.keep, *kept), only=options.only)
+            parts = in_floats(made, options, folder, job.tell)
+            made.write(raw, keep=parts.keep, only=parts.only)
+            notes = parts.notes
             if options.bias_correction:
                 notes += made.correct_biases(raw)
-                made.write(raw, keep=(*options.keep, *kept), only=options.only)
+                made.write(raw, keep=parts.keep, only=parts.only)
         else:
             _dynamic(prepared, raw, options, chosen)
         model = onnx.load(str(raw))

@@ -43,12 +43,12 @@ def quantize(job: FileJob, options: QuantizeOptions) -> tuple[str, ...]:
         _check_names(bytearray(job.source.read_bytes()), (*options.keep, *options.only))
         if options.mode == "static":
             made = StaticTflite(job, options)
-            kept, notes = in_floats(made, options, folder, job.tell)
-            keep = (*options.keep, *kept)
-            result = made.made(keep=keep, only=options.only)
+            parts = in_floats(made, options, folder, job.tell)
+            result = made.made(keep=parts.keep, only=parts.only)
+            notes = parts.notes
             if options.bias_correction:
                 notes += made.correct_biases(result)
-                result = made.made(keep=keep, only=options.only)
+                result = made.made(keep=parts.keep, only=parts.only)
         else:
             content = bytearray(job.source.read_bytes())
             result = _quantize(content, _int8_recipe(options, options.keep, options.only), None)

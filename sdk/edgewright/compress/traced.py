@@ -139,6 +139,11 @@ def argument(node: fx.Node, name: str, default: Any) -> Any:
     return next((a.default_value for a in schema if a.name == name and a.has_default_value()), default)
 
 
+def is_tensor(node: fx.Node) -> bool:
+    """Whether a node gives one tensor, and not several as a split does."""
+    return hasattr(node.meta.get("val"), "shape")
+
+
 def shape(value: Any) -> tuple[int, ...]:
     """Of what a node gives."""
     return tuple(int(size) for size in value.meta["val"].shape)
