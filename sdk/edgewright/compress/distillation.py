@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import copy
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ def term(
     return Feature(teacher, student, job.workload.example_inputs, weight)
 
 
-class _Taught:
+class _Taught(abc.ABC):
     """A term whose teacher answers each batch."""
 
     def __init__(self, teacher: torch.nn.Module, weight: float) -> None:
@@ -93,9 +94,9 @@ class _Taught:
         theirs = self._answer(inputs)
         return self.between(first(returned), theirs, targets)
 
+    @abc.abstractmethod
     def between(self, ours: torch.Tensor, theirs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The term for these outputs of student and teacher."""
-        raise NotImplementedError
 
     def state_dict(self) -> list[torch.Tensor]:
         """What is trained along."""
