@@ -203,3 +203,10 @@ def test_a_layer_that_is_used_again_stays() -> None:
     assert changed.notes[1].count("its weights are used elsewhere too") == 3
     with pytest.raises(CompressionError, match="used elsewhere"):
         Factorize().apply(work, FactorizeOptions(rank="ratio", layers=("1",)))
+
+
+def test_what_a_format_lacks_is_left_before_it_is_computed() -> None:
+    module = nn.Sequential(nn.Conv3d(3, 32, 3), nn.Conv3d(32, 32, 3), nn.Conv3d(32, 4, 3)).eval()
+    work = ModelJob(module, Workload("net", module, (torch.zeros(1, 3, 9, 9, 9),)), format="tflite")
+    with pytest.raises(CompressionError, match="TFLite has no convolution of single channels"):
+        Factorize().apply(work, FactorizeOptions(convolutions="cp", rank="ratio"))

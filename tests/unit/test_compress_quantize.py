@@ -19,6 +19,7 @@ from torch import nn
 from edgewright.compress import FileJob
 from edgewright.compress.calibration import BINS, Calibrator, Histogram, Range, calibrate, cut
 from edgewright.compress.mixed import sqnr_db
+from edgewright.compress.qat_tflite import stretched_weights
 from edgewright.compress.quantize import Quantize, QuantizeOptions
 from edgewright.compress.quantize_tflite import operator_names
 from edgewright.config import parse
@@ -404,3 +405,40 @@ def test_the_notes_say_what_stays_in_floats(tmp_path: Path) -> None:
     assert f"{share:.0f} % of the weights stay in floats, those of 2 GRU" in notes
     work = job(tmp_path, "onnx", nets.Dense(64), tuple((nets.features(seed),) for seed in range(2)))
     assert not any("stay in floats" in note for note in Quantize().apply(work, QuantizeOptions()))
+
+
+class Upsampling(nn.Module):
+    """As a U-Net's way back, with one channel far larger than the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.down, self.up = nn.Conv2d(3, 16, 3, stride=2, padding=1), nn.ConvTranspose2d(16, 16, 2, stride=2)
+        self.last = nn.Conv2d(16, 4, 3, padding=1)
+        with torch.no_grad():
+            self.up.weight[:, 0] *= 50
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.last(torch.relu(self.up(torch.relu(self.down(image)))))
+        return scores
+
+
+@pytest.mark.parametrize("format", ["onnx", "tflite"])
+def test_transposed_convolutions_are_nodes_with_weights(format: str, tmp_path: Path) -> None:
+    work = job(tmp_path, format, Upsampling(), nets.images(4))
+    notes = Quantize().apply(work, QuantizeOptions(per_channel=False, keep_worst=1))
+    (kept,) = (note for note in notes if "stay in floats:" in note)
+    assert kept.startswith("1 of 3 nodes stay in floats: ")
+    name = kept.rpartition(": ")[2]
+    if format == "onnx":
+        kinds = {node.name: node.op_type for node in onnx.load(str(work.source)).graph.node}
+        assert kinds[name] == "ConvTranspose"
+    else:
+        assert "ConvTranspose" in name
+    Quantize().apply(work, QuantizeOptions(bias_correction=True))
+
+
+def test_transposed_convolutions_keep_the_grid_of_seven_bits(tmp_path: Path) -> None:
+    work = job(tmp_path, "tflite", Upsampling(), nets.images(2))
+    ranges = stretched_weights(bytearray(work.source.read_bytes()), per_channel=True)
+    assert sorted(np.size(found["max"]) for found in ranges.values()) == [4, 16, 16]

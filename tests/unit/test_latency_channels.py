@@ -208,3 +208,20 @@ def test_what_the_model_fails_without_is_no_group() -> None:
     pruned = Prune().apply(replace(job, module=copy.deepcopy(job.module)), step.options).module
     assert pruned(example).shape == (1, 6, 5)
     assert pruned.wide.out_features == 8  # type: ignore[union-attr]
+
+
+def test_a_model_of_which_nothing_can_be_pruned_says_why() -> None:
+    class Lstm(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.recurrent, self.classify = nn.LSTM(6, 16, 2, batch_first=True), nn.Linear(16, 5)
+
+        def forward(self, series: torch.Tensor) -> torch.Tensor:
+            scores: torch.Tensor = self.classify(self.recurrent(series)[0][:, -1])
+            return scores
+
+    job = ModelJob(Lstm().eval(), Workload("lstm", Lstm(), (torch.zeros(1, 5, 6),)))
+    with pytest.raises(
+        CompressionError, match=r"multiples of 1 \(classify: the model's outputs are its channels\)$"
+    ):
+        find_network(job, "l2", 1)

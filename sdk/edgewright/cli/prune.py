@@ -188,7 +188,8 @@ def _print(found: Found, device: str) -> None:
         before, after = ("x".join(map(str, sizes)) for sizes in (layer.before, layer.after))
         table.add_row(*map(Text, (layer.name, before, after, shown(layer.before_ns), shown(layer.after_ns))))
     if found.rest_ns is not None:
-        table.add_row(*map(Text, ("everything else", "", "", shown(found.rest_ns), shown(found.rest_ns))))
+        rest = "everything else" if found.rest_ns >= 0 else "less, for fused layers"
+        table.add_row(*map(Text, (rest, "", "", shown(found.rest_ns), shown(found.rest_ns))))
     console.print(table)
     for name, reason in (*found.network.kept, *found.network.untimed):
         console.print(Text(f"- {name}: {reason}"))

@@ -107,6 +107,8 @@ def _layers(model: Any, quantized: Any) -> list[_Layer]:
     graph = model.subgraphs[0]
     found = []
     for number, kind in weighted_operators(model):
+        if kind == "TRANSPOSE_CONV":
+            continue  # which inputs meet which weight differs from place to place of its output
         operator = graph.operators[number]
         source, weight, bias, output = flatbuffers.parse_fc_bmm_conv_tensors(operator, graph.tensors)
         rounded = stored.get(flatbuffers.get_tensor_name(weight))

@@ -23,6 +23,8 @@ from .prune import Prune, PruneOptions
 if TYPE_CHECKING:
     import torch
 
+#: Of the layers that stay, in an error.
+_NAMED = 3
 #: By layer and whether it is its output: which groups its channels belong to, each with how many times.
 _Parts = dict[tuple[str, bool], list[tuple[str, int]]]
 
@@ -51,8 +53,10 @@ def find_network(job: ModelJob, measure: Measure, round_to: int) -> Network:
             whole = fragile_layers(module, inputs, round_to)
             found = _Groups(module, inputs, importance.of(module, compared=True), round_to, whole=whole)
     if not found.groups:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in found.kept[:_NAMED])
         raise CompressionError(
-            f"no layer has channels to spare at multiples of {round_to}", mend="lower --round-to"
+            f"no layer has channels to spare at multiples of {round_to}{f' ({reasons})' if reasons else ''}",
+            mend="lower --round-to" if round_to > 1 else "",
         )
     layers, untimed = [], []
     sizes = {group.name: group.size for group in found.groups}

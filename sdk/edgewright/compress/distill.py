@@ -98,7 +98,11 @@ class Distill:
             student, said = _generations(job, student, options)
         else:
             said = _offline(job, student, job.workload.model, options, "distillation")
-        who = f"{options.student} at width {options.width:g}" if options.student else "the model"
+        who = "the model"
+        if options.student:
+            sizes = [sum(p.numel() for p in one.parameters()) for one in (student, job.module)]
+            said_of = f"{sizes[0]:,} parameters in place of {sizes[1]:,}"
+            who = f"{options.student} at width {options.width:g}, {said_of},"
         how = f"taught by {options.kind}, {options.mode}" if options.weight else "without a teacher"
         outputs = _outputs(student, job)
         more = (f"of its {outputs} outputs the first was taught",) if outputs > 1 and options.weight else ()

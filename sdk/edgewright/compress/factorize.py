@@ -31,6 +31,8 @@ from .tuning import Tuning, can_tune, tune
 if TYPE_CHECKING:
     import torch
 
+    from .decompose import Decomposed
+
 _NAMED = 3
 
 
@@ -83,6 +85,8 @@ class Factorize:
 
     def apply(self, job: ModelJob, options: FactorizeOptions) -> Changed:
         """See :class:`edgewright.compress.ModelTechnique`."""
+        from torch import nn
+
         from .decompose import decomposed
 
         module = job.module
@@ -95,7 +99,12 @@ class Factorize:
             job.tell(f"decomposing {name}")
             layer = module.get_submodule(name)
             used_again = any(id(weight) in shared for weight in layer.parameters())
-            found = "its weights are used elsewhere too" if used_again else decomposed(layer, options)
+            if used_again:
+                found: Decomposed | str = "its weights are used elsewhere too"
+            elif job.format == "tflite" and isinstance(layer, nn.Conv3d) and options.convolutions == "cp":
+                found = "TFLite has no convolution of single channels over three axes, Tucker needs none"
+            else:
+                found = decomposed(layer, options)
             if isinstance(found, str):
                 left.append(f"{name} ({found})")
             else:

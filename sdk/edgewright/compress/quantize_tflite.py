@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from .quantize import QuantizeOptions
 
 #: Operators with a weight and a bias, and the weight's axis of output channels.
-CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0}
+#: Which of its inputs is which, where these are not input, weight and bias.
+_PLACES = {"TRANSPOSE_CONV": {"input_index": 2, "bias_index": 3}}
 _EVERYTHING = ".*"
 
 
@@ -237,17 +239,21 @@ def _raise_dead_channels(content: bytearray, ranges: Any) -> None:
     names = {number: name for name, number in _operator_codes().items()}
     for graph in model.subgraphs:
         for operator in graph.operators:
-            axis = CHANNEL_AXIS.get(names.get(model.operatorCodes[operator.opcodeIndex].builtinCode, ""))
-            if axis is None:
+            kind = names.get(model.operatorCodes[operator.opcodeIndex].builtinCode, "")
+            if kind not in CHANNEL_AXIS:
                 continue
-            source, weight, bias, _ = flatbuffers.parse_fc_bmm_conv_tensors(operator, graph.tensors)
+            source, weight, bias, _ = flatbuffers.parse_fc_bmm_conv_tensors(
+                operator, graph.tensors, **_PLACES.get(kind, {})
+            )
             seen = ranges.get(flatbuffers.get_tensor_name(source))
             weights = flatbuffers.get_tensor_data(weight, model.buffers)
             biases = None if bias is None else flatbuffers.get_tensor_data(bias, model.buffers)
             if not seen or weights is None or biases is None or weights.dtype != np.float32:
                 continue
             span = float(np.max(seen["max"])) - min(float(np.min(seen["min"])), 0.0)
-            _raise_channels(np.moveaxis(weights, axis, 0), biases.ravel(), max(span, 1e-9) / 255)
+            _raise_channels(
+                np.moveaxis(weights, CHANNEL_AXIS[kind], 0), biases.ravel(), max(span, 1e-9) / 255
+            )
 
 
 def _raise_channels(weights: Any, biases: Any, input_scale: float) -> None:
