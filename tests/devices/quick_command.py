@@ -79,5 +79,9 @@ def _this_machine() -> wire.Device:
 
 def _children() -> set[str]:
     """What this process started and has not seen end."""
-    tasks = Path("/proc/self/task").iterdir()
-    return {pid for task in tasks for pid in (task / "children").read_text().split()}
+    while True:
+        tasks = Path("/proc/self/task").iterdir()
+        try:
+            return {pid for task in tasks for pid in (task / "children").read_text().split()}
+        except FileNotFoundError:
+            continue  # a thread ended meanwhile, and its children are another's now
