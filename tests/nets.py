@@ -50,6 +50,19 @@ class Dense(nn.Module):
         return scores
 
 
+class Lstm(nn.Module):
+    """Two recurrent layers over ``[n, steps, 6]``, of which no channel can be pruned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.recurrent, self.classify = nn.LSTM(6, 16, 2, batch_first=True), nn.Linear(16, 5)
+
+    def forward(self, series: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.classify(self.recurrent(series)[0][:, -1])
+        return scores
+
+
 class Many(nn.Module):
     """Inputs that are not in alphabetical order, of several types, one of them unused; twelve outputs."""
 

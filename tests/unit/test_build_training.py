@@ -30,61 +30,54 @@ class Killed(Exception):
     """As by a signal."""
 
 
-def test_it_goes_on_where_it_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint, "KEEP_EVERY_S", 0.0)
-    (tmp_path / "net.py").write_text(WORKLOAD)
-    profile = load_profile("x86-64-linux")
-    told: list[str] = []
+class Builds:
+    """Builds of one workload, of which any can be killed."""
 
-    def made(cache: str, dies_in: str = "nowhere") -> str:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.told: list[str] = []
+
+    def made(self, cache: str, dies_in: str = "nowhere") -> str:
         def show(stage: str) -> None:
-            told.append(stage)
+            self.told.append(stage)
             if dies_in in stage:
                 raise Killed
 
-        source = WorkloadSource.parse(f"{tmp_path}/net.py:workload")
-        recipe = load_recipe("prune50")
-        return build(
-            source, recipe, profile.name, profile, "onnx", cache=tmp_path / cache, progress=show
-        ).sha256
+        source = WorkloadSource.parse(f"{self.folder}/net.py:workload")
+        profile, recipe = load_profile("x86-64-linux"), load_recipe("prune50")
+        cached = self.folder / cache
+        return build(source, recipe, profile.name, profile, "onnx", cache=cached, progress=show).sha256
 
-    whole = made("whole")
+
+@pytest.fixture
+def builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Builds:
+    """Every epoch is kept."""
+    monkeypatch.setattr(checkpoint, "KEEP_EVERY_S", 0.0)
+    (tmp_path / "net.py").write_text(WORKLOAD)
+    return Builds(tmp_path)
+
+
+def test_it_goes_on_where_it_was_killed(builds: Builds) -> None:
+    whole = builds.made("whole")
     with pytest.raises(Killed):
-        made("killed", "epoch 4 of 6")
-    assert list((tmp_path / "killed/checkpoints").iterdir())
-    told.clear()
-    assert made("killed") == whole
-    trained = [stage for stage in told if stage.startswith("fine-tuning")]
+        builds.made("killed", "epoch 4 of 6")
+    assert list((builds.folder / "killed/checkpoints").iterdir())
+    builds.told.clear()
+    assert builds.made("killed") == whole
+    trained = [stage for stage in builds.told if stage.startswith("fine-tuning")]
     assert trained[0].startswith("fine-tuning: epoch 4 of 6")
-    assert not list((tmp_path / "killed/checkpoints").iterdir())
+    assert not list((builds.folder / "killed/checkpoints").iterdir())
 
 
-def test_what_was_killed_does_not_go_on_with_other_data(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(checkpoint, "KEEP_EVERY_S", 0.0)
-    profile, recipe = load_profile("x86-64-linux"), load_recipe("prune50")
-    told: list[str] = []
-
-    def made(cache: str, dies_in: str = "nowhere") -> str:
-        def show(stage: str) -> None:
-            told.append(stage)
-            if dies_in in stage:
-                raise Killed
-
-        source = WorkloadSource.parse(f"{tmp_path}/net.py:workload")
-        return build(
-            source, recipe, profile.name, profile, "onnx", cache=tmp_path / cache, progress=show
-        ).sha256
-
-    (tmp_path / "net.py").write_text(WORKLOAD)
+def test_what_was_killed_does_not_go_on_with_other_data(builds: Builds) -> None:
     with pytest.raises(Killed):
-        made("killed", "epoch 4 of 6")
-    (tmp_path / "net.py").write_text(WORKLOAD.replace("randint(0, 3", "randint(0, 2"))
-    told.clear()
-    again = made("killed")
-    assert f"fine-tuning: from the beginning, {tmp_path}/net.py has changed" in told
-    assert again == made("whole")
+        builds.made("killed", "epoch 4 of 6")
+    net = builds.folder / "net.py"
+    net.write_text(WORKLOAD.replace("randint(0, 3", "randint(0, 2"))
+    builds.told.clear()
+    again = builds.made("killed")
+    assert f"fine-tuning: from the beginning, {net} has changed" in builds.told
+    assert again == builds.made("whole")
 
 
 def test_a_module_is_trained_once_for_both_formats(tmp_path: Path) -> None:

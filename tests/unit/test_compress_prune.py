@@ -266,17 +266,8 @@ def test_what_the_model_fails_without_is_left_whole(scope: Any) -> None:
 
 
 def test_recurrent_layers_that_cannot_be_pruned_are_named() -> None:
-    class Lstm(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.recurrent, self.classify = nn.LSTM(6, 16, 2, batch_first=True), nn.Linear(16, 5)
-
-        def forward(self, series: torch.Tensor) -> torch.Tensor:
-            scores: torch.Tensor = self.classify(self.recurrent(series)[0][:, -1])
-            return scores
-
     with pytest.raises(CompressionError, match=r"and the model fails without a part of recurrent$"):
-        Prune().apply(job(Lstm().eval(), torch.zeros(1, 5, 6)), PruneOptions(round_to=4))
+        Prune().apply(job(nets.Lstm().eval(), torch.zeros(1, 5, 6)), PruneOptions(round_to=4))
 
 
 def test_the_outputs_are_no_channels_to_prune() -> None:

@@ -211,16 +211,7 @@ def test_what_the_model_fails_without_is_no_group() -> None:
 
 
 def test_a_model_of_which_nothing_can_be_pruned_says_why() -> None:
-    class Lstm(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.recurrent, self.classify = nn.LSTM(6, 16, 2, batch_first=True), nn.Linear(16, 5)
-
-        def forward(self, series: torch.Tensor) -> torch.Tensor:
-            scores: torch.Tensor = self.classify(self.recurrent(series)[0][:, -1])
-            return scores
-
-    job = ModelJob(Lstm().eval(), Workload("lstm", Lstm(), (torch.zeros(1, 5, 6),)))
+    job = ModelJob(nets.Lstm().eval(), Workload("lstm", nets.Lstm(), (torch.zeros(1, 5, 6),)))
     with pytest.raises(
         CompressionError, match=r"multiples of 1 \(classify: the model's outputs are its channels\)$"
     ):
