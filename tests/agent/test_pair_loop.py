@@ -91,7 +91,7 @@ def test_there_are_as_many_rounds_as_asked_for_and_one_at_least() -> None:
 
 
 def test_fast_models_fill_whole_rounds_and_no_more() -> None:
-    plan = replace(PLAN, max_count=320, duration_ns=10**10, longest_ns=10**10)
+    plan = replace(PLAN, max_count=320, block_ns=10**9, duration_ns=10**10, longest_ns=10**10)
     found = play(plan, a_ns=1, b_ns=1)
     assert (room_of_side(plan), most_of_block(plan)) == (160, 10)
     assert found.counts == [10] * 32 and len(found.rounds) == 8
