@@ -64,6 +64,7 @@ class LoadedWorkload:
     def __init__(self, source: WorkloadSource) -> None:
         self.source = source
         self._recorder = Recorder()
+        self._surroundings = _Surroundings(source.path.parent)
         with self.running("loading"):
             module = _import(source)
         factory = _factory(module, source)
@@ -80,9 +81,10 @@ class LoadedWorkload:
 
     @contextlib.contextmanager
     def running(self, what: str) -> Iterator[None]:
-        """Run the user's code from a fixed seed, watched, its prints on standard error."""
-        watch = self._recorder.watching()
-        with contextlib.redirect_stdout(sys.stderr), _user_error(self.source, what), watch:
+        """Run the user's code from a fixed seed, watched, in its surroundings; prints go to stderr."""
+        prints = contextlib.redirect_stdout(sys.stderr)
+        inside, watch = self._surroundings.entered(), self._recorder.watching()
+        with prints, _user_error(self.source, what), inside, watch:
             seed_everything()
             yield
 
@@ -153,30 +155,54 @@ def _place(error: BaseException, path: Path) -> tuple[str, int]:
 
 
 def _import(source: WorkloadSource) -> ModuleType:
-    """Execute the file as a module of its own, its folder first on the path as Python does for a script.
-
-    Modules of the user's that an earlier workload brought in are forgotten first: two folders may each
-    have their ``helpers.py``, and what a module reads as it is imported is only seen when it is imported.
-    """
-    for name in _LOCAL & set(sys.modules):
-        del sys.modules[name]
-    before = set(local_modules())
+    """Execute the file as a module of its own."""
     name = _MODULE_PREFIX + source.path.stem
     spec = importlib.util.spec_from_file_location(name, source.path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    folder = str(source.path.parent)
     sys.modules[name] = module
-    sys.path.insert(0, folder)
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(folder)
-        _LOCAL.update(set(local_modules()) - before)
+    spec.loader.exec_module(module)
     return module
 
 
-_LOCAL: set[str] = set()
+class _Surroundings:
+    """What one workload's code imports, and the place it imports from.
+
+    Its folder is first on the path, as Python does for a script, and the user's modules that another
+    workload brought in are out of the way: two folders may each have their ``helpers.py``, and what a
+    module reads as it is imported is only seen when it is imported.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = str(folder)
+        self._modules: dict[str, ModuleType] = {}
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """To the end of the block. ``sys.path`` is replaced and never changed in place: a thread that
+        goes through it meanwhile to find a package would pass one over when a folder leaves the front.
+        """
+        for name in _BROUGHT & set(sys.modules):
+            del sys.modules[name]
+        strangers = set(local_modules())
+        sys.modules.update(self._modules)
+        sys.path = [self._folder, *sys.path]
+        try:
+            yield
+        finally:
+            sys.path = _without_first(sys.path, self._folder)
+            self._modules = {name: sys.modules[name] for name in set(local_modules()) - strangers}
+            _BROUGHT.update(self._modules)
+
+
+#: Names of the user's modules that any workload has imported.
+_BROUGHT: set[str] = set()
+
+
+def _without_first(path: list[str], folder: str) -> list[str]:
+    """``path`` less its first mention of ``folder``, which may be on it by the user's own hand as well."""
+    where = path.index(folder) if folder in path else len(path)
+    return path[:where] + path[where + 1 :]
 
 
 def _factory(module: ModuleType, source: WorkloadSource) -> Callable[[], Any]:

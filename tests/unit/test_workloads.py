@@ -169,6 +169,46 @@ def test_two_folders_may_each_have_a_helper_of_one_name(tmp_path: Path) -> None:
     assert str(tmp_path / "two") not in sys.path
 
 
+def test_a_helper_may_be_imported_when_it_is_needed(tmp_path: Path) -> None:
+    """In the factory and in ``score``, and by workloads that take turns, each its own."""
+    loaded = {}
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "my_helper.py").write_text(f"NAME = {name!r}\n")
+        body = (
+            "def score(outputs):\n    import my_later\n    return my_later.VALUE\n\n"
+            "def workload():\n    import my_helper\n    return Workload(my_helper.NAME, Net(), "
+            "(torch.ones(1, 3),), evaluate=Evaluation('m', (np.ones((1, 3), 'f4'),), score))\n"
+        )
+        (folder / "my_later.py").write_text(f"from my_helper import NAME\nVALUE = 3.0 + (NAME == {name!r})\n")
+        loaded[name] = load_workload(made(folder, body))
+    for _ in range(2):
+        for name, found in loaded.items():
+            assert found.workload.name == name
+            assert found.workload.evaluate is not None
+            assert found.workload.evaluate.score(()) == 4.0
+            read = {d.path for d in found.dependencies()}
+            assert str(tmp_path / name / "my_later.py") in read
+            assert not any(path.startswith(str(tmp_path)) and f"/{name}/" not in path for path in read)
+    assert not any(str(tmp_path) in folder for folder in sys.path)
+
+
+def test_a_look_through_the_path_meanwhile_misses_nothing(tmp_path: Path) -> None:
+    """As another thread's does, that looks for a package: it began while a workload was imported."""
+    body = "import sys\nsys.looking = iter(sys.path)\nnext(sys.looking)\n"
+    load_workload(made(tmp_path, body + returning()))
+    looking = sys.__dict__.pop("looking")
+    assert list(looking) == sys.path
+
+
+def test_a_folder_that_is_on_the_path_by_hand_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    before = list(sys.path)
+    load_workload(made(tmp_path, returning()))
+    assert sys.path == before
+
+
 def test_dependencies_are_the_files_a_workload_read(tmp_path: Path) -> None:
     (tmp_path / "my_helper.py").write_text("VALUE = 1\n")
     (tmp_path / "data.txt").write_text("3")
