@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgewright.boundary import quiet
+from edgewright.exact_onnx import with_separate_weights
 from edgewright.reference import ReferenceRun
 from edgewright.workload import Array
 from edgewright_agent.protocol import TensorSpec
@@ -45,7 +46,8 @@ class _Onnx:
         options = onnxruntime.SessionOptions()
         options.add_session_config_entry("session.x64quantprecision", str(int(exact)))
         options.intra_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        content = (with_separate_weights(path) if exact else None) or str(path)
+        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         kinds = {
             "tensor(float)": "float32",
             "tensor(int64)": "int64",

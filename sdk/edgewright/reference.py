@@ -58,6 +58,8 @@ def reference_run(
         DeviceError: what the agent says, with the target ``local``.
     """
     with work_folder("reference") as where:
+        if exact:
+            files = (_exact(files[0], where), *files[1:])
         data = {"inputs.npz": _by_position(inputs), "evaluation.npz": _by_position(evaluation)}
         paths = {name: where / name for name, arrays in data.items() if arrays}
         for name, path in paths.items():
@@ -111,6 +113,18 @@ def _first_that_imports(device: Device, job: wire.Job, files: Mapping[str, Path]
             missing = missing or error
     assert missing
     raise missing
+
+
+def _exact(model: Path, folder: Path) -> Path:
+    """The file itself, or one in ``folder`` that onnxruntime can run with exact integers."""
+    from .exact_onnx import with_separate_weights
+
+    content = with_separate_weights(model)
+    if content is None:
+        return model
+    made = folder / model.name
+    made.write_bytes(content)
+    return made
 
 
 def _by_position(arrays: Mapping[str, Array] | Sequence[Array] | None) -> dict[str, Array]:

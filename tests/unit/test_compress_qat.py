@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -340,6 +340,71 @@ def test_the_tflite_file_has_integers_on_the_same_grid(both: Any) -> None:
     learnt = max(float(place.scale()) for place in simulation(changed).activations())
     scales = [d["quantization_parameters"]["scales"] for d in details if d["dtype"] is np.int8]
     assert min(abs(float(s[0]) / learnt - 1) for s in scales if len(s) == 1) < 1e-5
+
+
+class Places(nn.Module):
+    """Three convolutions and something between, with every value of the last one an output."""
+
+    def __init__(self, between: Callable[[Places, torch.Tensor], torch.Tensor], channels: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.branch = nn.Conv2d(8, 8, 3, padding=1)
+        self.other = nn.Conv2d(8, 8, 1)
+        self.up = nn.ConvTranspose1d(8, 8, 2, stride=2)
+        with torch.no_grad():
+            self.branch.weight *= 20
+        self.last = nn.Conv2d(channels, 5, 1)
+        self.between = between
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = self.last(self.between(self, self.first(image)))
+        return made
+
+
+def pooled(x: torch.Tensor) -> torch.Tensor:
+    return nn.functional.max_pool2d(x, 3, stride=1, padding=1)
+
+
+#: What is between, its channels, and the share of values that may be a step away in TFLite, whose kernel for
+#: going from one step to another knows their ratio to 8 bits.
+BETWEEN: dict[str, tuple[Callable[[Places, torch.Tensor], torch.Tensor], int, float]] = {
+    "concatenated": (lambda net, x: torch.cat([net.branch(x), pooled(net.other(x))], 1), 16, 0),
+    "used twice": (lambda net, x: torch.cat([net.branch(x), pooled(x)], 1), 16, 0.25),
+    "rectified and concatenated": (lambda net, x: torch.cat([net.branch(x).relu(), x.relu()], 1), 16, 0.25),
+    "concatenated and rectified": (lambda net, x: torch.cat([net.branch(x), net.other(x)], 1).relu(), 16, 0),
+    # What is fused into a slice is only there as the ends of its steps: those of the result begin below zero.
+    "one part rectified": (lambda _, x: torch.cat([x[:, :4] * 2, x[:, 4:].relu()], 1), 8, 0.25),
+    "bounds unlike": (
+        lambda net, x: torch.cat([net.branch(x).clamp(0, 6), net.branch(pooled(x)).relu()], 1),
+        16,
+        0.25,
+    ),
+    "transposed": (lambda net, x: net.up(x.flatten(2)).relu().unflatten(2, (16, -1)), 8, 0),
+    "a gate": (lambda net, x: x * net.branch(x).sigmoid(), 8, 0),
+    "a gate, concatenated": (lambda net, x: torch.cat([net.branch(x).sigmoid(), x], 1), 16, 0.25),
+    "from -1 to 1": (lambda _, x: x.tanh(), 8, 0),
+}
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+def test_both_files_round_where_the_training_did(between: str, tmp_path: Path) -> None:
+    """To the step: one rounding more or fewer is seen in some of ten thousand values."""
+    made, channels, allowed = BETWEEN[between]
+    net = Places(made, channels)
+    images = [nets.image(seed) for seed in range(32)]
+    data = [(image[0], net(image)[0].detach()) for image in images]
+    changed = trained(net, training=Training(data, nn.functional.mse_loss, epochs=1, batch_size=8))
+    step = float(simulation(changed).activations()[-1].scale())
+    for kind in formats():
+        _, out = written(changed, kind, tmp_path)
+        away = []
+        for image in images[:8]:
+            (got,) = plain_run([out], kind, inputs=[image.numpy()], exact=True).outputs.values()
+            with torch.no_grad():
+                away.append(np.abs(got - simulation(changed)(image).numpy()) / step)
+        assert np.max(away) < 2.01
+        assert np.mean(np.array(away) > 0.01) < (allowed if kind == "tflite" else 0) + 0.002
 
 
 def lopsided() -> tuple[nn.Module, Training]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgewright.exact_onnx import with_separate_weights
 from edgewright.workload import Array
 
 from .calibration import Observe, Range
@@ -49,6 +50,8 @@ def open_session(model: bytes | Path, *, optimized: bool = True, exact: bool = F
     options.add_session_config_entry("session.x64quantprecision", str(int(exact)))
     if not optimized:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if exact and isinstance(model, Path):
+        model = with_separate_weights(model) or model
     content = model if isinstance(model, bytes) else str(model)
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 

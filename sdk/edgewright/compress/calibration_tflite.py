@@ -7,6 +7,8 @@ symmetric range is one whose zero point comes out as zero.
 
 from __future__ import annotations
 
+import copy
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 
     from .quantize import QuantizeOptions
 
+_RECTIFIERS = {"RELU", "RELU6", "RELU_N1_TO_1", "RELU_0_TO_1"}
+#: Operators whose results may end where it suits; others have the steps of what they take, or their own.
+_FREE = {
+    *("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL"),
+    *("ADD", "SUB", "MUL", "DIV", "MEAN", "SUM", "CONCATENATION"),
+}
 #: Integers reach one step further below zero than above.
 _BELOW, _ABOVE = 128, 127
 
@@ -52,6 +60,9 @@ def ranges_of(content: bytearray, recipe: Any, job: FileJob, options: QuantizeOp
         for name, fixed in job.learnt(observer(job.source)).items():
             if name in wanted:
                 _put(found[name], fixed)
+    for before, after in _rectified(content).items():
+        if before in wanted and after in wanted:
+            found[before] = copy.deepcopy(found[after])
     return found
 
 
@@ -95,6 +106,31 @@ def _constants(content: bytearray) -> set[str]:
         for tensor in graph.tensors
         if model.buffers[tensor.buffer].data is not None
     }
+
+
+def _rectified(content: bytearray) -> dict[str, str]:
+    """Results that are only rectified, and then what: operators that the converter left apart.
+
+    Integers end where the rectified ones do, so that none of their steps is spent on what is cut off. That
+    is what they have where the kernel of the operator rectifies, and saves a rounding.
+    """
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffers
+
+    names = {number: name for name, number in vars(BuiltinOperator).items()}
+    model = flatbuffers.read_model(memoryview(content))
+    found = {}
+    for graph in model.subgraphs:
+        kinds = [names[model.operatorCodes[one.opcodeIndex].builtinCode] for one in graph.operators]
+        operators = list(zip(kinds, graph.operators, strict=True))
+        makers = {output: kind for kind, one in operators for output in one.outputs}
+        uses = Counter([*(taken for one in graph.operators for taken in one.inputs), *graph.outputs])
+        for kind, one in operators:
+            before = one.inputs[0] if kind in _RECTIFIERS else None
+            if makers.get(before) in _FREE and uses[before] == 1:
+                before, after = (graph.tensors[number] for number in (before, one.outputs[0]))
+                found[flatbuffers.get_tensor_name(before)] = flatbuffers.get_tensor_name(after)
+    return found
 
 
 def _extremes(content: bytearray, recipe: Any, job: FileJob) -> dict[str, Any]:

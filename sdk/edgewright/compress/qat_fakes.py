@@ -36,20 +36,21 @@ class Activation(nn.Module):
         low, high: the ends. They are infinite where the activation is, and then nothing is rounded.
 
     Args:
-        high: the upper end above zero when the runtimes have fixed it; else it is what is seen.
+        fixed: the ends when the runtimes have fixed them; else they are what is seen.
     """
 
     low: torch.Tensor
     high: torch.Tensor
     is_set: torch.Tensor
 
-    def __init__(self, name: str, phase: Phase, high: float | None = None) -> None:
+    def __init__(self, name: str, phase: Phase, fixed: tuple[float, float] | None = None) -> None:
         super().__init__()
         self.name = name
         self._phase = phase
-        self._is_fixed = high is not None
-        self.register_buffer("low", torch.zeros(1))
-        self.register_buffer("high", torch.full((1,), high or 0.0))
+        self._is_fixed = fixed is not None
+        low, high = fixed or (0.0, 0.0)
+        self.register_buffer("low", torch.full((1,), low))
+        self.register_buffer("high", torch.full((1,), high))
         self.register_buffer("is_set", torch.full((1,), self._is_fixed))
 
     @property
@@ -83,6 +84,27 @@ class Activation(nn.Module):
         elif self.is_finite:
             self.low.lerp_(low, _FOLLOW)
             self.high.lerp_(high, _FOLLOW)
+
+
+class Passage(nn.Module):
+    """An activation that is rounded further on: the file has it in the steps of that place already."""
+
+    def __init__(self, name: str, phase: Phase, end: Activation) -> None:
+        super().__init__()
+        self.name = name
+        self._phase = phase
+        self._end = (end,)  # in a tuple, so that it is not this module's own
+
+    @property
+    def end(self) -> Activation:
+        """Where it is rounded."""
+        return self._end[0]
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """``values`` as they are."""
+        if self._phase.seen is not None:
+            self._phase.seen[self.name] = values.detach().clone()
+        return values
 
 
 class Weight(nn.Module):

@@ -17,7 +17,8 @@ from torch import fx, nn
 from edgewright.boundary import foreign
 from edgewright.errors import CompressionError
 
-from .qat_fakes import Activation, Bias, Phase, Weight
+from .calibration import Range
+from .qat_fakes import Activation, Bias, Passage, Phase, Weight
 
 _aten = torch.ops.aten
 
@@ -27,6 +28,8 @@ _WEIGHTED = {**dict.fromkeys(_CONVOLUTIONS, 0), "linear": 0, "matmul": -1, "mm":
 _WEIGHTED |= {"conv_transpose1d": 1, "conv_transpose2d": 1}
 #: Activations that kernels compute along with what comes before.
 _FUSED = {"relu", "relu6", "hardtanh", "clamp", "clamp_min"}
+#: Those of them that always have the same ends.
+_ALIKE = {"relu", "relu6"}
 #: Operators with integer kernels.
 _INTEGER = {
     *_WEIGHTED,
@@ -47,8 +50,9 @@ _INTEGER = {
     *("silu", "gelu", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d"),
     *("upsample_nearest2d", "upsample_bilinear2d"),
 }
-#: Operators whose results have a fixed upper end; TFLite's steps are 1/256 then, and not 1/255.
-_FIXED = {"softmax": 1.0}
+#: Operators whose results have steps of their own in a runtime: in TFLite 1/256 from 0 and 1/128 from -1. For
+#: softmax onnxruntime has 1/255, and there is no telling it otherwise, so that TFLite's differ by as much.
+_FIXED = {"softmax": (0.0, 1.0), "sigmoid": (0.0, 255 / 256), "tanh": (-1.0, 127 / 128)}
 #: Operators that hand on values as they are.
 _SAME = {
     *(
@@ -116,6 +120,17 @@ class Simulation(nn.Module):
         """The roundings of activations, in the order they run."""
         return [module for module in self.graph.modules() if isinstance(module, Activation)]
 
+    def ranges(self) -> dict[str, Range]:
+        """By the name of each place, what its tensor in the file reaches; where that is known."""
+        rounded = {place.name: place for place in self.activations()}
+        passing = [module for module in self.graph.modules() if isinstance(module, Passage)]
+        rounded |= {place.name: place.end for place in passing}
+        return {
+            name: Range(float(place.low), float(place.high))
+            for name, place in rounded.items()
+            if place.is_finite
+        }
+
     def seen(self, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
         """What is at each rounding of an activation for these inputs when nothing is rounded."""
         self.phase.seen, self.phase.rounds = {}, False
@@ -140,10 +155,9 @@ def simulate(
     weights = [(node, *found) for node in graph.graph.nodes if (found := _weight(node))]
     if not weights:
         raise CompressionError("qat: no layer of the model has weights with integer kernels")
-    places = _places(graph.graph)
     activations = {
         node: Activation(f"activation_{number}", phase, _FIXED.get(_op(node)))
-        for number, node in enumerate(places)
+        for number, node in enumerate(_places(graph.graph))
     }
     origins = {node: _origin(node.args[0]) for node, _, _ in weights}
     for number, (node, weight, axis) in enumerate(weights):
@@ -155,9 +169,15 @@ def simulate(
             _insert(graph.graph, bias, f"bias_{number}", [node], weight)
         graph.add_submodule(f"weight_{number}", rounding)
         _insert(graph.graph, weight, f"weight_{number}", [node])
-    for node, activation in activations.items():
-        graph.add_submodule(activation.name, activation)
-        _insert(graph.graph, node, activation.name, list(node.users))
+    passing = {
+        node: Passage(activation.name, phase, activations[end])
+        for node, activation in activations.items()
+        if (end := _concatenation(node)) is not None
+    }
+    rounded: dict[fx.Node, Activation | Passage] = {**activations, **passing}
+    for node, place in rounded.items():
+        graph.add_submodule(place.name, place)
+        _insert(graph.graph, node, place.name, list(node.users))
     graph.graph.lint()
     graph.recompile()
     return Simulation(graph, phase, warmup)
@@ -290,6 +310,33 @@ def _origin(node: fx.Node) -> fx.Node:
         if not isinstance(before, fx.Node) or (_op(node) == "getitem" and _op(before) not in _SAME):
             return node
         node = before
+    return node
+
+
+def _concatenation(node: fx.Node) -> fx.Node | None:
+    """Where the concatenation is rounded that alone takes these values, be it in another shape.
+
+    All that is concatenated has the steps of the result: TFLite's kernel has no other way. But where a
+    rectifier is fused into what comes before, the ends of its steps are all that is left of it in a file,
+    so that it keeps its own unless all that is concatenated is rectified alike.
+    """
+    if _op(node) in _FIXED:
+        return None
+    rectifier = _op(node) if _op(node) in _FUSED else ""
+    while len(node.users) == 1:
+        (node,) = node.users
+        if _op(node) == "cat" and _is_float(node):
+            alike = {_op(_origin(part)) for part in node.all_input_nodes} == {rectifier} <= _ALIKE
+            return _rounded(node) if alike or not rectifier else None
+        if _op(node) not in _SAME:
+            return None
+    return None
+
+
+def _rounded(node: fx.Node) -> fx.Node:
+    """Where the result of an operator with an integer kernel is rounded."""
+    while _is_fused_away(node):
+        (node,) = node.users
     return node
 
 

@@ -90,11 +90,7 @@ class _Finish:
             tensors = tuple(torch.from_numpy(a).to(k) for a, k in zip(sample, kinds, strict=True))
             for name, value in self._simulation.seen(tensors).items():
                 wanted.setdefault(name, []).append(np.sort(value.numpy(), axis=None))
-        ranges = {
-            place.name: Range(float(place.low), float(place.high))
-            for place in self._simulation.activations()
-            if place.is_finite
-        }
+        ranges = self._simulation.ranges()
         missing = set(ranges)
 
         def learnt(observe: Observe) -> Mapping[str, Range]:
