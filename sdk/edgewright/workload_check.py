@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import numbers
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +13,7 @@ import numpy as np
 
 from .boundary import foreign
 from .errors import BuildError, ConfigError
-from .workload import Array, Workload
+from .workload import Array, Training, Workload
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +32,7 @@ def check_workload(workload: Workload, source: WorkloadSource) -> None:
     """
     where = str(source)
     _check_types(workload, where)
+    _check_training(workload.training, where)
     outputs = torch_outputs(workload.model, workload.example_inputs, where)
     for name, value in outputs.items():
         bad = int((~np.isfinite(value)).sum()) if value.dtype.kind == "f" else 0
@@ -56,7 +59,11 @@ def torch_outputs(
     """
     import torch
 
-    module = model if own else copy.deepcopy(model).eval()
+    uncopied = (
+        "copy.deepcopy must be able to; torch.nn.utils.remove_weight_norm() undoes the weight_norm of old"
+    )
+    with foreign(ConfigError, f"{where}: the model cannot be copied", mend=uncopied):
+        module = model if own else copy.deepcopy(model).eval()
     with foreign(ConfigError, f"{where}: the model's forward failed on {shapes(inputs)}"), torch.no_grad():
         returned = module(*(tensor.clone() for tensor in inputs))
     return named_outputs(returned, where)
@@ -110,6 +117,23 @@ def _check_types(workload: Workload, where: str) -> None:
             f"{where}: example_inputs is not a tuple of tensors",
             mend="one tensor per argument of forward, (x,)",
         )
+
+
+def _check_training(training: Training | None, where: str) -> None:
+    """What can be known without reading a sample, which may take long and is not always needed."""
+    if training is None:
+        return
+    if not isinstance(training, Training):
+        raise ConfigError(f"{where}: training is a {type(training).__name__}", mend="Training(data, loss)")
+    for name in ("epochs", "batch_size"):
+        value = getattr(training, name)
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+            raise ConfigError(f"{where}: training.{name} is {value!r}", mend="a whole number from 1")
+    rate = training.learning_rate
+    if isinstance(rate, bool) or not isinstance(rate, numbers.Real) or not 0 < rate < math.inf:
+        raise ConfigError(f"{where}: training.learning_rate is {rate!r}", mend="a number above 0")
+    if not len(training.data):
+        raise ConfigError(f"{where}: training.data has no samples")
 
 
 def _check_calibration(workload: Workload, where: str) -> None:

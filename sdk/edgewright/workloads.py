@@ -8,7 +8,7 @@ import importlib.util
 import random
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +20,8 @@ from .boundary import summary
 from .config import did_you_mean
 from .dependencies import Dependency, Recorder, local_modules
 from .errors import ConfigError
-from .workload import Workload
+from .training_data import guarded_training
+from .workload import Training, Workload
 
 SEED = 0
 _MODULE_PREFIX = "edgewright_workload_"
@@ -58,7 +59,7 @@ class LoadedWorkload:
     """A workload whose own code, wherever it runs, is watched for what it reads.
 
     ``workload`` is the user's with its calibration made into a tuple, and ``train`` and ``score``
-    guarded: what they raise becomes a ConfigError that names the place.
+    guarded, as its training data and loss are: what they raise becomes a ConfigError that names the place.
     """
 
     def __init__(self, source: WorkloadSource) -> None:
@@ -82,23 +83,42 @@ class LoadedWorkload:
     @contextlib.contextmanager
     def running(self, what: str) -> Iterator[None]:
         """Run the user's code from a fixed seed, watched, in its surroundings; prints go to stderr."""
+        with self.reading(what):
+            seed_everything()
+            yield
+
+    @contextlib.contextmanager
+    def reading(self, what: str) -> Iterator[None]:
+        """The same in the midst of something else, of which the random draws go on."""
         prints = contextlib.redirect_stdout(sys.stderr)
         inside, watch = self._surroundings.entered(), self._recorder.watching()
         with prints, _user_error(self.source, what), inside, watch:
-            seed_everything()
             yield
+
+    def at_home(self) -> contextlib.AbstractContextManager[None]:
+        """Let the user's code import what lies beside it, wherever it is called in the block."""
+        return self._surroundings.entered()
 
     def dependencies(self) -> tuple[Dependency, ...]:
         """What the workload has read so far."""
         return self._recorder.dependencies()
 
+    def has_read(self, dependencies: Iterable[Dependency]) -> None:
+        """What is taken up was made from these as well, when another process read them."""
+        for dependency in dependencies:
+            self._recorder.add(dependency.path, folder=dependency.folder)
+
     def _guarded(self, workload: Workload) -> Workload:
-        train, evaluate = workload.train, workload.evaluate
+        train, evaluate, training = workload.train, workload.evaluate, workload.training
         if train is not None:
             workload = dataclasses.replace(workload, train=self._guard("train", train))
         if evaluate is not None:
             score = self._guard("score", evaluate.score)
             workload = dataclasses.replace(workload, evaluate=dataclasses.replace(evaluate, score=score))
+        if isinstance(training, Training):
+            workload = dataclasses.replace(
+                workload, training=guarded_training(training, self.reading, str(self.source))
+            )
         return workload
 
     def _guard(self, what: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -118,7 +138,8 @@ def load_workload(source: WorkloadSource) -> LoadedWorkload:
     from .workload_check import check_workload
 
     loaded = LoadedWorkload(source)
-    check_workload(loaded.workload, source)
+    with loaded.at_home():
+        check_workload(loaded.workload, source)
     return loaded
 
 
@@ -176,27 +197,35 @@ class _Surroundings:
     def __init__(self, folder: Path) -> None:
         self._folder = str(folder)
         self._modules: dict[str, ModuleType] = {}
+        self._strangers: set[str] = set()
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """To the end of the block. ``sys.path`` is replaced and never changed in place: a thread that
         goes through it meanwhile to find a package would pass one over when a folder leaves the front.
         """
-        for name in _BROUGHT & set(sys.modules):
-            del sys.modules[name]
-        strangers = set(local_modules())
-        sys.modules.update(self._modules)
+        global _AT_HOME
+        if _AT_HOME is not self:
+            for name in _BROUGHT & set(sys.modules):
+                del sys.modules[name]
+            self._strangers = set(local_modules())
+            sys.modules.update(self._modules)
+            _AT_HOME = self
+        before = len(sys.modules)
         sys.path = [self._folder, *sys.path]
         try:
             yield
         finally:
             sys.path = _without_first(sys.path, self._folder)
-            self._modules = {name: sys.modules[name] for name in set(local_modules()) - strangers}
-            _BROUGHT.update(self._modules)
+            if len(sys.modules) != before or not self._modules:
+                brought = set(local_modules()) - self._strangers
+                self._modules = {name: sys.modules[name] for name in brought}
+                _BROUGHT.update(brought)
 
 
-#: Names of the user's modules that any workload has imported.
+#: Names of the user's modules that any workload has imported, and the one whose modules are in place.
 _BROUGHT: set[str] = set()
+_AT_HOME: _Surroundings | None = None
 
 
 def _without_first(path: list[str], folder: str) -> list[str]:

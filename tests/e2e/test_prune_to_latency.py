@@ -91,7 +91,7 @@ def test_a_recipe_comes_of_it(prune: QuickCommand, small: str, shared: Path) -> 
     assert found["target_ms"] == pytest.approx(found["before"]["median_ms"] / 2)
     assert found["error"] == pytest.approx(found["ratio"] / 0.5 - 1)
     assert found["quality"]["metric"] == "accuracy"
-    assert any("fine-tuned: 1 epochs" in note for note in found["notes"])
+    assert any("fine-tuned: 1 epoch" in note for note in found["notes"])
     assert [entry["reason"] for entry in found["kept"]] == ["the model's outputs are its channels"]
     for word in ("predicted", "before ", "after ", "target ", "recipe: half.toml"):
         assert word in answer.out
@@ -103,7 +103,7 @@ def test_a_recipe_comes_of_it(prune: QuickCommand, small: str, shared: Path) -> 
         *("build", f"{small}workload", "--recipe", "half.toml", "--profile", "x86-64-linux"),
         *("--format", "onnx", "-o", "out"),
     )
-    assert built.code == 0 and "fine-tuned: 1 epochs" in built.out
+    assert built.code == 0 and "fine-tuned: 1 epoch" in built.out
 
 
 def test_without_training_it_says_so_and_layers_are_timed_once(prune: QuickCommand, small: str) -> None:

@@ -203,7 +203,7 @@ def test_rounds_end_at_the_same_size_and_train_in_between() -> None:
         "fine-tuning, round 1 of 2",
         "fine-tuning, round 2 of 2",
     }
-    assert changed.notes[0].endswith("fine-tuned in 2 rounds of 1 epochs")
+    assert changed.notes[0].endswith("fine-tuned in 2 rounds of 1 epoch")
 
 
 def test_sparsity_training_shrinks_the_scales() -> None:

@@ -17,6 +17,7 @@ from torch import nn
 
 from edgewright.compress import ModelJob, checkpoint
 from edgewright.compress.distill import Distill, DistillOptions
+from edgewright.compress.distillation import Response
 from edgewright.compress.sparsify import Sparsify, SparsifyOptions
 from edgewright.compress.tuning import Tuning, tune
 from edgewright.errors import CompressionError
@@ -169,13 +170,45 @@ def test_a_checkpoint_of_something_else_is_left_alone(
     assert told[0].startswith("fine-tuning: epoch 1 of 6")
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
-    work = replace(job(), checkpoints=tmp_path)
-    tune(work, work.module, Tuning())
+def test_a_damaged_checkpoint_counts_as_none(tmp_path: Path) -> None:
+    whole = replace(job(), checkpoints=tmp_path)
+    tune(whole, whole.module, Tuning())
     (path,) = tmp_path.iterdir()
-    path.write_bytes(b"not a checkpoint")
-    with pytest.raises(CompressionError, match=path.name):
-        tune(replace(job(), checkpoints=tmp_path), nets.Dense(), Tuning())
+    for damage in (b"", b"not a checkpoint", path.read_bytes()[:1000]):
+        path.write_bytes(damage)
+        told: list[str] = []
+        again = replace(job(), checkpoints=tmp_path, tell=told.append)
+        tune(again, again.module, Tuning())
+        assert told[0] == f"fine-tuning: from the beginning, the checkpoint {path} is damaged"
+        assert loss(again.module) == loss(whole.module)
+
+
+def test_a_checkpoint_without_room_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(state: object, path: Path) -> None:
+        path.write_bytes(b"the beginning")
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 174080 vs 173968")
+
+    monkeypatch.setattr(torch, "save", full)
+    work = replace(job(), checkpoints=tmp_path)
+    with pytest.raises(CompressionError, match=r"cannot be written, [\d.]+ MB are free there \(make room"):
+        tune(work, work.module, Tuning(epochs=1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_batches_of_one_train() -> None:
+    """What is left over is passed by, not what was asked for."""
+    seen: list[int] = []
+
+    def counted(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        seen.append(len(labels))
+        return nn.functional.cross_entropy(scores, labels)
+
+    data = torch.utils.data.Subset(TRAINING.data, range(17))
+    for size, expected in ((1, [1] * 17), (8, [8, 8]), (17, [17]), (64, [17])):
+        seen.clear()
+        work = job(training=Training(data, counted, epochs=1, batch_size=size))
+        assert tune(work, work.module, Tuning()) == "1 epoch"
+        assert seen == expected
 
 
 def test_a_loss_that_is_no_number_ends_it() -> None:
@@ -250,6 +283,36 @@ def test_fine_tuning_can_be_taught(teacher: nn.Module) -> None:
     tune(work, plain, Tuning())
     tune(work, taught, Tuning(distillation="response"))
     assert any(not torch.equal(a, b) for a, b in zip(plain.parameters(), taught.parameters(), strict=True))
+
+
+def test_two_teachers_leave_the_task_its_share() -> None:
+    """Each takes its part of what there is without it: the task's own share is never below nothing."""
+    given: list[torch.Tensor] = []
+    heard: Any = given.append
+
+    def recorded(scores: Any, labels: torch.Tensor) -> torch.Tensor:
+        scores.register_hook(heard)
+        loss: torch.Tensor = (scores * torch.eye(4)[labels]).mean()
+        return loss
+
+    work = job(training=replace(TRAINING, loss=recorded, epochs=1, batch_size=256))
+    tuning = Tuning(distillation="response", teacher_weight=0.9)
+    changed = Distill().apply(work, DistillOptions(weight=0.9, tuning=tuning))
+    assert "the model as it came teaching by response" in changed.notes[0]
+    # The student begins as its teachers are, which pull it nowhere: all there is comes of the task.
+    assert given[0].max() == pytest.approx(0.1 * 0.1 / (256 * 4), rel=1e-3)
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_classes_are_found_where_the_targets_have_none(turn: bool) -> None:
+    """``[n, classes, time]`` as torch has it, and ``[n, time, classes]`` as models of language have it."""
+    torch.manual_seed(0)
+    ours, theirs = torch.randn(3, 5, 7), torch.randn(3, 5, 7)
+    response = Response(nn.Identity(), 1.0, 0.5)
+    want = (theirs.softmax(1) * (theirs.log_softmax(1) - ours.log_softmax(1))).sum() / 3
+    turned = [one.transpose(1, 2) if turn else one for one in (ours, theirs)]
+    got = response.between(turned[0], turned[1], torch.zeros(3, 7, dtype=torch.long))
+    assert float(got) == pytest.approx(float(want), rel=1e-5)
 
 
 def test_a_weight_of_nothing_is_a_student_alone() -> None:

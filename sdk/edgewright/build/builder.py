@@ -55,7 +55,9 @@ def build_record(
         if held is not None:
             return held
         with work_folder("build") as folder:
-            return _Build(plan, store, folder, progress or _silent, runner).make(key)
+            made = _Build(plan, store, folder, progress or _silent, runner)
+            with made.session.loaded.at_home():
+                return made.make(key)
 
 
 def open_workload(source: WorkloadSource) -> Workload:
@@ -82,9 +84,9 @@ class _Build:
         self._progress = progress
         self._runner = runner
         progress("loading the workload")
-        self._session = session_of(plan.source)
+        self.session = session_of(plan.source)
         if plan.batch:
-            self._session = self._session.of_batch(plan.batch)
+            self.session = self.session.of_batch(plan.batch)
 
     def make(self, key: str) -> Record:
         """All stages; the finished record is in the cache."""
@@ -97,9 +99,9 @@ class _Build:
         parity = compare(torch_says, run.outputs, recipe.tolerance, f"{recipe.name} ({self._plan.format})")
         coded, coded_notes = self._coded(model)
         record = Record(
-            workload=self._session.workload.name,
+            workload=self.session.workload.name,
             files={"model": self._store.put(model), **coded, **self._recorded(run)},
-            dependencies=self._session.loaded.dependencies(),
+            dependencies=self.session.loaded.dependencies(),
             notes=(*notes, *coded_notes),
             parity=parity,
             quality=self._quality(run),
@@ -112,14 +114,15 @@ class _Build:
         key = self._plan.export_key()
         held = self._store.find(key)
         if held is not None:
+            self.session.loaded.has_read(held.dependencies)
             return held
-        workload, recipe = self._session.workload, self._plan.recipe
+        workload, recipe = self.session.workload, self._plan.recipe
         module: torch.nn.Module = copy.deepcopy(workload.model).eval()
         notes: list[str] = []
         finish: Finish | None = None
         for number, step in enumerate(recipe.model_steps):
             step_key = self._store.checkpoints, self._plan.step_key(number)
-            if done := self._session.edited.get(step_key):
+            if done := self.session.edited.get(step_key):
                 module, finish = copy.deepcopy(done.module), None
                 notes += done.notes
                 continue
@@ -133,7 +136,8 @@ class _Build:
                 workload,
                 self._progress,
                 checkpoints,
-                self._session.loaded.dependencies,
+                self.session.loaded.dependencies,
+                self.session.loaded.has_read,
                 self._plan.profile,
                 self._plan.format,
                 earlier,
@@ -146,7 +150,7 @@ class _Build:
             module, finish = changed.module.eval(), changed.finish
             notes += changed.notes
             if finish is None and changed.kept is None:
-                self._session.remember(step_key, changed)
+                self.session.remember(step_key, changed)
         self._progress(f"exporting to {self._plan.format}")
         outputs = torch_outputs(module, workload.example_inputs, str(self._plan.source))
         path = self._folder / f"exported.{self._plan.format}"
@@ -164,7 +168,7 @@ class _Build:
         record = Record(
             workload=workload.name,
             files={"model": self._store.put(path), "torch": self._store.put(torch_file)},
-            dependencies=self._session.loaded.dependencies(),
+            dependencies=self.session.loaded.dependencies(),
             notes=tuple(notes),
             parity=parity,
         )
@@ -174,19 +178,22 @@ class _Build:
     def _earlier(self, number: int) -> dict[str, Array] | None:
         """What a step on the module kept when it was done before, while the workload is what it was."""
         held = self._store.find(self._plan.step_key(number))
-        return read_arrays(self._store.path(held, "kept")) if held else None
+        if held is None:
+            return None
+        self.session.loaded.has_read(held.dependencies)
+        return read_arrays(self._store.path(held, "kept"))
 
     def _keep(self, number: int, arrays: Mapping[str, Array]) -> None:
         path = self._folder / f"kept{number}.npz"
         write_arrays(path, arrays)
-        loaded = self._session.loaded
+        loaded = self.session.loaded
         record = Record(loaded.workload.name, {"kept": self._store.put(path)}, loaded.dependencies())
         self._store.add(self._plan.step_key(number), record)
 
     def _finished(self, source: Path, finish: Finish) -> tuple[Path, dict[str, Array], tuple[str, ...]]:
         """The exported file finished, what it is to compute, and notes."""
         self._progress("writing the file")
-        workload, plan = self._session.workload, self._plan
+        workload, plan = self.session.workload, self._plan
         out = self._folder / f"finished.{plan.format}"
         samples = tuple(self._as_file(source, sample) for sample in workload.calibration or finish.samples)
         job = FileJob(source, out, plan.format, samples, plan.profile, self._progress)
@@ -230,7 +237,7 @@ class _Build:
         return {"coded": self._store.put(out)}, (note,)
 
     def _calibration(self, path: Path) -> tuple[tuple[Array, ...], ...]:
-        return tuple(self._as_file(path, sample) for sample in self._session.workload.calibration)
+        return tuple(self._as_file(path, sample) for sample in self.session.workload.calibration)
 
     def _as_file(self, path: Path, tensors: tuple[torch.Tensor, ...]) -> tuple[Array, ...]:
         """Tensors as the file's input types: a format may narrow 64-bit numbers."""
@@ -242,14 +249,14 @@ class _Build:
 
     def _input_types(self, path: Path) -> tuple[str, ...]:
         kinds = exporter(self._plan.format).input_types(path)
-        if len(kinds) != len(self._session.workload.example_inputs):
+        if len(kinds) != len(self.session.workload.example_inputs):
             raise ExportError(
-                f"the file has {len(kinds)} inputs, forward {len(self._session.workload.example_inputs)}"
+                f"the file has {len(kinds)} inputs, forward {len(self.session.workload.example_inputs)}"
             )
         return kinds
 
     def _run(self, path: Path, *, evaluate: bool) -> ReferenceRun:
-        workload = self._session.workload
+        workload = self.session.workload
         evaluation = None
         if evaluate and workload.evaluate is not None:
             pairs = zip(workload.evaluate.inputs, self._input_types(path), strict=True)
@@ -268,7 +275,7 @@ class _Build:
     def _recorded(self, run: ReferenceRun) -> dict[str, str]:
         """The arrays that a device is fed with and held to, in the cache."""
         arrays: dict[str, dict[str, Array]] = {"inputs": run.inputs, "expected": run.outputs}
-        evaluation = self._session.workload.evaluate
+        evaluation = self.session.workload.evaluate
         if evaluation is not None:
             named = zip(run.input_specs, evaluation.inputs, strict=True)
             arrays["evaluation"] = {
@@ -282,7 +289,7 @@ class _Build:
         return files
 
     def _quality(self, run: ReferenceRun) -> Quality | None:
-        evaluation, baseline = self._session.workload.evaluate, self._session.baseline
+        evaluation, baseline = self.session.workload.evaluate, self.session.baseline
         if evaluation is None or baseline is None:
             return None
         self._progress(f"judging {evaluation.metric}")

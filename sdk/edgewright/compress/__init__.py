@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -55,7 +55,7 @@ class Changed:
     kept: Mapping[str, Array] | None = None
 
 
-def _unheard(_: str) -> None:
+def _unheard(_: object) -> None:
     """Tell nobody."""
 
 
@@ -69,6 +69,7 @@ class ModelJob:
         checkpoints: a folder for what a long step needs to go on after a kill; None keeps nothing. What is
             written there is named by the step, and removed when the step is done.
         made_of: every file that the workload has read so far; what is kept holds while these do.
+        has_read: told of the files from which what is taken up was made, which may not be read again.
         profile, format: what the module is exported for afterwards, where that is known.
         earlier: what this step kept when it was done before, for another format or batch.
     """
@@ -78,6 +79,7 @@ class ModelJob:
     tell: Callable[[str], None] = _unheard
     checkpoints: Path | None = None
     made_of: Callable[[], tuple[Dependency, ...]] = tuple
+    has_read: Callable[[Iterable[Dependency]], None] = _unheard
     profile: DeviceProfile | None = None
     format: str = ""
     earlier: Mapping[str, Array] | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
@@ -23,6 +24,8 @@ from edgewright.files import replacing
 from . import ModelJob
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
 #: An epoch is kept when this much time has passed since the last one was.
@@ -63,36 +66,55 @@ class Checkpoint:
         self._last = time.monotonic()
 
     def load(self) -> int:
-        """Go back to what was kept; how many epochs are done.
-
-        Raises:
-            CompressionError: the file is damaged.
-        """
-        import torch
-
+        """Go back to what was kept; how many epochs are done. What is damaged counts as none."""
         if self._path is None or not self._path.is_file():
             return 0
-        with foreign(CompressionError, f"{self._path}: the checkpoint"):
-            state = torch.load(self._path, weights_only=True)
-            changed = [path for path, *rest in state["made_of"] if not Dependency(path, *rest).unchanged()]
-            if changed:
-                self._job.tell(f"{self._name}: from the beginning, {changed[0]} has changed")
-                return 0
-            for name, part in self._parts.items():
-                part.load_state_dict(state[name])
-            _restore(state["drawn"])
+        state = self._read(self._path)
+        if state is None:
+            self._job.tell(f"{self._name}: from the beginning, the checkpoint {self._path} is damaged")
+            return 0
+        made_of = [Dependency(*fields) for fields in state["made_of"]]
+        changed = [dependency.path for dependency in made_of if not dependency.unchanged()]
+        if changed:
+            self._job.tell(f"{self._name}: from the beginning, {changed[0]} has changed")
+            return 0
+        self._job.has_read(made_of)
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
+        _restore(state["drawn"])
         return int(state["epochs"])
 
+    def _read(self, path: Path) -> dict[str, Any] | None:
+        import torch
+
+        try:
+            with foreign(CompressionError, "the checkpoint"):
+                state: dict[str, Any] = torch.load(path, weights_only=True)
+        except CompressionError:
+            return None
+        return state if {*self._parts, "made_of", "drawn", "epochs"} <= state.keys() else None
+
     def keep(self, epochs: int, *, at_once: bool = False) -> None:
-        """Keep the state, unless that was done a moment ago."""
+        """Keep the state, unless that was done a moment ago.
+
+        Raises:
+            CompressionError: there is no room for it.
+        """
         import torch
 
         if self._path is None or (time.monotonic() - self._last < KEEP_EVERY_S and not at_once):
             return
         state = {name: part.state_dict() for name, part in self._parts.items()}
         state |= {"epochs": epochs, "drawn": _drawn(), "made_of": [astuple(d) for d in self._job.made_of()]}
-        with replacing(self._path) as temporary, foreign(CompressionError, f"{self._path}: the checkpoint"):
-            torch.save(state, temporary)
+        with replacing(self._path) as temporary:
+            try:
+                torch.save(state, temporary)
+            except RuntimeError as error:  # torch's writer has no errno
+                free = shutil.disk_usage(temporary.parent).free
+                raise CompressionError(
+                    f"{self._path}: the checkpoint cannot be written, {free / 1e6:.1f} MB are free there",
+                    mend="make room, or put --cache elsewhere",
+                ) from error
         self._last = time.monotonic()
 
 

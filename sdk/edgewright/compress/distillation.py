@@ -14,7 +14,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgewright.errors import CompressionError
@@ -129,15 +129,24 @@ class Response(_Taught):
             raise CompressionError(
                 f"distillation: the student returns {list(ours.shape)}, the teacher {list(theirs.shape)}"
             )
-        if ours.dim() < 2 or ours.shape[1] < 2 or targets.is_floating_point():
+        axis = _class_axis(ours.shape, targets.shape)
+        if axis is None or ours.shape[axis] < 2 or targets.is_floating_point():
             return functional.mse_loss(ours, theirs)
         t = self._temperature
         return functional.kl_div(
-            functional.log_softmax(ours / t, 1),
-            functional.log_softmax(theirs / t, 1),
+            functional.log_softmax(ours / t, axis),
+            functional.log_softmax(theirs / t, axis),
             reduction="batchmean",
             log_target=True,
         ) * (t * t)
+
+
+def _class_axis(scores: Sequence[int], targets: Sequence[int]) -> int | None:
+    """The axis that the targets lack: ``[n, classes, ...]``, as torch has it, or ``[n, ..., classes]``."""
+    if len(scores) < 2:
+        return None
+    lacking = [axis for axis in range(1, len(scores)) if [*scores[:axis], *scores[axis + 1 :]] == [*targets]]
+    return lacking[0] if lacking else 1
 
 
 class Relation(_Taught):

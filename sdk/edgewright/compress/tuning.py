@@ -56,7 +56,7 @@ class Term(Stateful, Protocol):
     """A share in the loss beside the task's own. Its state is what changes while it is used.
 
     Attributes:
-        weight: of the task's own loss it takes so much away, between 0 and 1.
+        weight: its share, between 0 and 1; the rest is the loss as it is without it.
         parameters: what is trained along with the module, such as a teacher's adapters.
     """
 
@@ -146,7 +146,13 @@ def tune(
             stack.enter_context(term.watching(module))
         loop.run(penalty, stepped)
     module.to("cpu").eval()
-    return f"{epochs} epochs"
+    return f"{epochs} epoch{'s' * (epochs != 1)}{_also_taught(tuning)}"
+
+
+def _also_taught(tuning: Tuning) -> str:
+    """In words, that the workload's own model was a teacher, beside whoever else was."""
+    kind = tuning.distillation
+    return "" if kind == "none" else f", the model as it came teaching by {kind}"
 
 
 def _zeros(module: torch.nn.Module) -> list[tuple[torch.nn.Parameter, torch.Tensor]]:
@@ -223,18 +229,23 @@ class _Loop:
         loader = torch.utils.data.DataLoader(
             self._training.data, self._training.batch_size, shuffle=True, generator=shuffled
         )
-        kept = 1.0 - sum(term.weight for term in self._terms)
-        for batch in loader:
+        batches = iter(loader)
+        while True:
+            with foreign(CompressionError, f"{self._name}: the workload's training data", silent=False):
+                batch = next(batches, None)
+            if batch is None:
+                return
             *inputs, targets = (part.to(self._device) for part in batch)
-            if len(targets) == 1 and self._steps > 1:
-                continue  # a normalisation over one sample is none
+            if len(targets) == 1 < self._training.batch_size and self._steps > 1:
+                continue  # a normalisation over the one sample that is left over is none
             self._optimizer.zero_grad()
             with foreign(CompressionError, f"{self._name}: the model on the training data", silent=False):
                 returned = self._module(*inputs)
             with foreign(CompressionError, f"{self._name}: the workload's loss", silent=False):
-                loss = kept * self._training.loss(returned, targets)
+                loss = self._training.loss(returned, targets)
             for term in self._terms:
-                loss = loss + term.weight * term(tuple(inputs), returned, targets)
+                taught = term(tuple(inputs), returned, targets)
+                loss = (1.0 - term.weight) * loss + term.weight * taught
             if penalty is not None:
                 loss = loss + penalty(self._module)
             if not torch.isfinite(loss):
