@@ -383,6 +383,7 @@ BETWEEN: dict[str, tuple[Callable[[Places, torch.Tensor], torch.Tensor], int, fl
     "transposed": (lambda net, x: net.up(x.flatten(2)).relu().unflatten(2, (16, -1)), 8, 0),
     "a gate": (lambda net, x: x * net.branch(x).sigmoid(), 8, 0),
     "a gate, concatenated": (lambda net, x: torch.cat([net.branch(x).sigmoid(), x], 1), 16, 0.25),
+    "nothing": (lambda net, x: (net.branch(x) - 1e4).relu(), 8, 0),
     "from -1 to 1": (lambda _, x: x.tanh(), 8, 0),
 }
 

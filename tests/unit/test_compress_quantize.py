@@ -197,6 +197,19 @@ def zero_points(work: FileJob) -> set[int]:
     return {int(q["zero_points"][0]) for q in quantized if len(q["zero_points"]) == 1}
 
 
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("format", ["onnx", "tflite"])
+def test_what_is_zero_in_every_sample_has_steps_too(format: str, symmetric: bool, tmp_path: Path) -> None:
+    """A layer that died in training: steps of nothing are refused, or cost the next layer its bias."""
+    torch.manual_seed(0)
+    dead, after = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3)
+    with torch.no_grad():
+        assert dead.bias is not None
+        dead.bias -= 100
+    work = job(tmp_path, format, nn.Sequential(dead, nn.ReLU(), after, nn.ReLU()), nets.images(4))
+    assert executed_db(work, QuantizeOptions(symmetric=symmetric), [nets.image(9).numpy()]) > 30
+
+
 class Biased(nn.Module):
     """Inputs far from zero, and weights whose rounding errors all have one sign."""
 

@@ -46,6 +46,10 @@ class Range:
         reach = max(-self.lowest, self.highest)
         return Range(-reach, reach)
 
+    def usable(self) -> Range:
+        """The same; from 0 to 1 for what was zero in every sample, since no kernel takes steps of nothing."""
+        return Range(0.0, 1.0) if self.lowest == self.highest == 0 else self
+
 
 @dataclass(frozen=True)
 class Histogram:

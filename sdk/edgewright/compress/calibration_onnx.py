@@ -64,7 +64,7 @@ def as_tensors_range(ranges: Mapping[str, Range]) -> Any:
         CalibrationMethod.MinMax,
         {
             name: (np.array(found.lowest, np.float32), np.array(found.highest, np.float32))
-            for name, found in ranges.items()
+            for name, found in ((name, seen.usable()) for name, seen in ranges.items())
         },
     )
 

@@ -52,6 +52,10 @@ def ranges_of(content: bytearray, recipe: Any, job: FileJob, options: QuantizeOp
         )
         for name, cut in ranges.items():
             _put(found[name], cut)
+    for name in wanted:
+        seen = Range(float(np.min(found[name]["min"])), float(np.max(found[name]["max"])))
+        if seen.usable() != seen:
+            _put(found[name], seen.usable())
     if options.symmetric:
         for name in wanted:
             reach = max(abs(float(np.min(found[name]["min"]))), abs(float(np.max(found[name]["max"]))))

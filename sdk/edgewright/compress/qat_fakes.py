@@ -60,7 +60,8 @@ class Activation(nn.Module):
 
     def scale(self) -> torch.Tensor:
         """How far apart two levels are."""
-        return ((self.high - self.low) / LEVELS).clamp_min(_LEAST_SCALE)
+        width = self.high - self.low
+        return torch.where(width > 0, width, torch.ones_like(width)) / LEVELS  # see Range.usable
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """``values``, rounded unless the phase says otherwise."""

@@ -126,7 +126,7 @@ class Simulation(nn.Module):
         passing = [module for module in self.graph.modules() if isinstance(module, Passage)]
         rounded |= {place.name: place.end for place in passing}
         return {
-            name: Range(float(place.low), float(place.high))
+            name: Range(float(place.low), float(place.high)).usable()
             for name, place in rounded.items()
             if place.is_finite
         }
