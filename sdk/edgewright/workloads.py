@@ -96,8 +96,11 @@ class LoadedWorkload:
             yield
 
     def at_home(self) -> contextlib.AbstractContextManager[None]:
-        """Let the user's code import what lies beside it, wherever it is called in the block."""
-        return self._surroundings.entered()
+        """Let the user's code import what lies beside it, wherever it is called in the block.
+
+        What is imported in the block for another reason goes before a file beside it of the same name.
+        """
+        return self._surroundings.entered(last=True)
 
     def dependencies(self) -> tuple[Dependency, ...]:
         """What the workload has read so far."""
@@ -200,9 +203,11 @@ class _Surroundings:
         self._strangers: set[str] = set()
 
     @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
-        """To the end of the block. ``sys.path`` is replaced and never changed in place: a thread that
-        goes through it meanwhile to find a package would pass one over when a folder leaves the front.
+    def entered(self, *, last: bool = False) -> Iterator[None]:
+        """To the end of the block, with the folder first on the path or last.
+
+        ``sys.path`` is replaced and never changed in place: a thread that goes through it meanwhile to find
+        a package would pass one over when a folder leaves the front.
         """
         global _AT_HOME
         if _AT_HOME is not self:
@@ -212,11 +217,11 @@ class _Surroundings:
             sys.modules.update(self._modules)
             _AT_HOME = self
         before = len(sys.modules)
-        sys.path = [self._folder, *sys.path]
+        sys.path = [*sys.path, self._folder] if last else [self._folder, *sys.path]
         try:
             yield
         finally:
-            sys.path = _without_first(sys.path, self._folder)
+            sys.path = _without(sys.path, self._folder, last=last)
             if len(sys.modules) != before or not self._modules:
                 brought = set(local_modules()) - self._strangers
                 self._modules = {name: sys.modules[name] for name in brought}
@@ -228,10 +233,11 @@ _BROUGHT: set[str] = set()
 _AT_HOME: _Surroundings | None = None
 
 
-def _without_first(path: list[str], folder: str) -> list[str]:
-    """``path`` less its first mention of ``folder``, which may be on it by the user's own hand as well."""
-    where = path.index(folder) if folder in path else len(path)
-    return path[:where] + path[where + 1 :]
+def _without(path: list[str], folder: str, *, last: bool) -> list[str]:
+    """``path`` less one mention of ``folder``, which may be on it by the user's own hand as well."""
+    where = [number for number, held in enumerate(path) if held == folder]
+    dropped = (where[-1] if last else where[0]) if where else None
+    return [held for number, held in enumerate(path) if number != dropped]
 
 
 def _factory(module: ModuleType, source: WorkloadSource) -> Callable[[], Any]:

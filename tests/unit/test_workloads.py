@@ -205,7 +205,10 @@ def test_a_look_through_the_path_meanwhile_misses_nothing(tmp_path: Path) -> Non
 def test_a_folder_that_is_on_the_path_by_hand_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     before = list(sys.path)
-    load_workload(made(tmp_path, returning()))
+    loaded = load_workload(made(tmp_path, returning()))
+    assert sys.path == before
+    with loaded.at_home():
+        assert sys.path == [*before, str(tmp_path)]
     assert sys.path == before
 
 
