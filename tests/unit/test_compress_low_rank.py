@@ -210,3 +210,99 @@ def test_what_a_format_lacks_is_left_before_it_is_computed() -> None:
     work = ModelJob(module, Workload("net", module, (torch.zeros(1, 3, 9, 9, 9),)), format="tflite")
     with pytest.raises(CompressionError, match="TFLite has no convolution of single channels"):
         Factorize().apply(work, FactorizeOptions(convolutions="cp", rank="ratio"))
+
+
+class Standardised(nn.Linear):
+    """Computes with other weights than it holds."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        weight = (self.weight - self.weight.mean(1, keepdim=True)) / self.weight.std(1, keepdim=True)
+        return nn.functional.linear(input, weight, self.bias)
+
+
+def doubled(layer: nn.Module, given: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    return 2 * given[0]
+
+
+def own(kind: str) -> nn.Module:
+    """A layer of low rank that does not compute with its weight alone."""
+    layer = Standardised(64, 64) if kind == "class" else nn.Linear(64, 64)
+    layer.weight.data = low_rank(64, 64, 4)
+    match kind:
+        case "hook":
+            layer.register_forward_pre_hook(doubled)
+        case "parametrized":
+            nn.utils.parametrizations.weight_norm(layer)
+        case "replaced method":
+            layer.forward = Standardised.forward.__get__(layer)  # type: ignore[method-assign]
+    return layer
+
+
+@pytest.mark.parametrize("kind", ["class", "hook", "parametrized", "replaced method"])
+def test_a_layer_that_computes_in_its_own_way_stays(kind: str) -> None:
+    module = nn.Sequential(nn.Linear(8, 64), own(kind), *net()[1:]).eval()  # type: ignore[index]
+    changed = Factorize().apply(job(module), FactorizeOptions())
+    said, left = changed.notes
+    assert said == "1 layer decomposed (3 at rank 8), not fine-tuned"
+    assert left == "left as they were: 1 (own forward)"
+    with pytest.raises(CompressionError, match=r"changed nothing: 1 \(own forward\)$"):
+        Factorize().apply(job(module), FactorizeOptions(layers=("1",)))
+
+
+def test_a_derived_layer_without_a_way_of_its_own_is_decomposed() -> None:
+    class Named(nn.Linear):
+        """Nothing but another name."""
+
+    module = net()
+    layer = Named(64, 64)
+    layer.weight.data = low_rank(64, 64, 4)
+    module[2] = layer  # type: ignore[operator]
+    assert Factorize().apply(job(module), FactorizeOptions()).notes[0].startswith("1 layer decomposed (2 ")
+
+
+class Reading(nn.Module):
+    """Calls one of its layers, and reads the weights of the others, in its own code and in torch's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Linear(8, 64)
+        self.called, self.read = nn.Linear(64, 64), nn.Linear(64, 64)
+        self.attend = nn.MultiheadAttention(64, 4, batch_first=True)
+        self.block = nn.TransformerEncoderLayer(64, 4, 64, batch_first=True)
+        self.last = nn.Linear(64, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = nn.functional.linear(self.called(self.first(x)), self.read.weight)[:, None]
+        scores: torch.Tensor = self.last(self.block(self.attend(x, x, x)[0])[:, 0])
+        return scores
+
+
+def test_a_layer_whose_weight_the_model_reads_stays() -> None:
+    module = Reading().eval()
+    changed = Factorize().apply(job(module), FactorizeOptions(rank="ratio"))
+    assert changed.notes == (
+        "1 layer decomposed (called at rank 16), not fine-tuned",
+        "left as they were: attend.out_proj (the model reads its weight itself), "
+        "block.linear1 (the model reads its weight itself), block.linear2 (the model reads its weight itself)"
+        " and 2 more",
+    )
+    with torch.no_grad():
+        assert changed.module(torch.ones(1, 8)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("rank", ["vbmf", "energy", "ratio"])
+def test_weights_that_are_no_numbers_are_named(rank: Any, value: float) -> None:
+    module = net()
+    with torch.no_grad():
+        module[2].weight[3, :2] = value  # type: ignore[index]
+    with pytest.raises(CompressionError, match="2 of the 4096 weights of '2' are NaN or infinite"):
+        Factorize().apply(job(module), FactorizeOptions(rank=rank))
+
+
+def test_a_chain_computes_in_the_precision_of_its_layer() -> None:
+    module = net().double()
+    work = ModelJob(module, Workload("net", module, (torch.ones(1, 8, dtype=torch.float64),)))
+    changed = Factorize().apply(work, FactorizeOptions())
+    assert {parameter.dtype for parameter in changed.module.parameters()} == {torch.float64}

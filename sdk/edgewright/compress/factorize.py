@@ -7,7 +7,8 @@
 
 The ranks come from VBMF, with no less than half of the weight's energy, from the share of that energy to
 keep, or from the size to reach. A layer that would not become smaller, and cheaper to compute, by a margin is
-left as it is, and the notes say so.
+left as it is, and the notes say so; and so is one that computes in its own way, or whose weight the model
+reads itself.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from edgewright.boundary import foreign
 from edgewright.config import STRICT
 from edgewright.errors import CompressionError
 from edgewright.profile import DeviceProfile
@@ -85,17 +87,27 @@ class Factorize:
 
     def apply(self, job: ModelJob, options: FactorizeOptions) -> Changed:
         """See :class:`edgewright.compress.ModelTechnique`."""
+        import torch
         from torch import nn
 
         from .decompose import decomposed
+        from .layers import OWN_FORWARD, READ_BY_MODEL, check_finite, has_own_forward, needed_as_they_are, put
 
         module = job.module
         candidates = _candidates(module, options)
         if not candidates:
             raise CompressionError("factorize: the model has no layer that can be decomposed")
-        replaced, left = [], []
+        own = [name for name in candidates if has_own_forward(module.get_submodule(name))]
+        plain = [name for name in candidates if name not in own]
+        weights = {name: module.get_submodule(name).get_parameter("weight") for name in plain}
+        check_finite(weights, "factorize")
+        read = needed_as_they_are(module, plain, job)
+        left = [f"{name} ({OWN_FORWARD if name in own else READ_BY_MODEL})" for name in [*own, *sorted(read)]]
+        replaced = []
         shared = _shared(module)
-        for name in candidates:
+        for name in plain:
+            if name in read:
+                continue
             job.tell(f"decomposing {name}")
             layer = module.get_submodule(name)
             used_again = any(id(weight) in shared for weight in layer.parameters())
@@ -108,12 +120,15 @@ class Factorize:
             if isinstance(found, str):
                 left.append(f"{name} ({found})")
             else:
-                module = _with(module, name, found.module)
+                module = put(module, name, found.module.to(weights[name]))
                 replaced.append(f"{name} at rank {found.rank}")
         if not replaced:
             raise CompressionError(
-                f"factorize changed nothing: {'; '.join(left[:_NAMED])}", mend="lower energy or ratio"
+                f"factorize changed nothing: {'; '.join(left[:_NAMED])}{_more(left)}",
+                mend="lower energy or ratio" if any("too little" in reason for reason in left) else "",
             )
+        with torch.no_grad(), foreign(CompressionError, "factorize: the model with layers decomposed"):
+            module.eval()(*job.workload.example_inputs)
         layers = "layer" if len(replaced) == 1 else "layers"
         said = f"{len(replaced)} {layers} decomposed ({', '.join(replaced[:_NAMED])}{_more(replaced)})"
         if options.fine_tune and can_tune(job):
@@ -141,15 +156,6 @@ def _shared(module: torch.nn.Module) -> set[int]:
     for _, layer in module.named_modules(remove_duplicate=False):
         seen.update(id(parameter) for parameter in layer.parameters(recurse=False))
     return {parameter for parameter, count in seen.items() if count > 1}
-
-
-def _with(module: torch.nn.Module, name: str, layer: torch.nn.Module) -> torch.nn.Module:
-    """The module with ``layer`` in the place of that name."""
-    if not name:
-        return layer
-    parent, _, last = name.rpartition(".")
-    setattr(module.get_submodule(parent), last, layer)
-    return module
 
 
 def _more(names: list[str]) -> str:
