@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ def test_the_share_is_reached_and_stays(by: str, rounds: int) -> None:
     options = SparsifyOptions(amount=0.7, by=by, scope="local", rounds=rounds)  # type: ignore[arg-type]
     changed = Sparsify().apply(job(nets.Dense().eval()), options)
     assert zeros(changed.module) == pytest.approx([0.7, 0.7], abs=0.01)
-    assert changed.notes == ("set 69.9 % of weights to zero, retrained: 2 epochs",)
+    assert changed.notes == ("set 69.9 % of 768 weights to zero, retrained: 2 epochs",)
 
 
 def test_magnitude_keeps_the_largest() -> None:
@@ -44,7 +45,7 @@ def test_magnitude_keeps_the_largest() -> None:
     options = SparsifyOptions(amount=0.5, scope="local", by="magnitude")
     changed = Sparsify().apply(job(module, trains=False), options)
     assert torch.equal(changed.module.layers[0].weight != 0, kept)  # type: ignore[index, union-attr]
-    assert changed.notes == ("set 50.0 % of weights to zero, not retrained",)
+    assert changed.notes == ("set 50.0 % of 192 weights to zero, not retrained",)
 
 
 def test_global_takes_more_where_weights_matter_less() -> None:
@@ -116,7 +117,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, object]) -> N
 
 
 def test_a_model_without_weights_is_an_error() -> None:
-    with pytest.raises(CompressionError, match="no convolution, linear or recurrent layer"):
+    with pytest.raises(CompressionError, match="no convolution, linear, recurrent or attention layer"):
         Sparsify().apply(job(nets.NoWeights()), SparsifyOptions())
 
 
@@ -147,4 +148,128 @@ def test_a_weight_of_two_layers_is_one(by: str) -> None:
     work = ModelJob(tied, Workload("net", module, (nets.features(),), training=nets.training((8,), 4)))
     options = SparsifyOptions(amount=0.5, scope="local", by=by, fine_tune=False)  # type: ignore[arg-type]
     changed = Sparsify().apply(work, options)
-    assert changed.notes == ("set 50.0 % of weights to zero, not retrained",)
+    assert changed.notes == ("set 50.0 % of 96 weights to zero, not retrained",)
+
+
+class Attention(nn.Module):
+    """Attention as torch has it, with keys of another size or not, and a classifier."""
+
+    def __init__(self, keys: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.keys = keys
+        self.attend = nn.MultiheadAttention(8, 2, kdim=keys, batch_first=True)
+        self.classify = nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x[:, None]
+        scores: torch.Tensor = self.classify(self.attend(x, x[..., : self.keys], x)[0][:, 0])
+        return scores
+
+
+@pytest.mark.parametrize("by", ["magnitude", "lamp", "obd"])
+@pytest.mark.parametrize("keys", [8, 4])
+def test_attention_loses_the_weights_of_its_projections_too(by: str, keys: int) -> None:
+    options = SparsifyOptions(amount=0.5, scope="local", by=by)  # type: ignore[arg-type]
+    changed = Sparsify().apply(job(Attention(keys).eval()), options)
+    shares = {name: float((p == 0).float().mean()) for name, p in changed.module.named_parameters()}
+    projections = {name: share for name, share in shares.items() if name.endswith("proj_weight")}
+    assert len(projections) == (1 if keys == 8 else 3)
+    assert all(share == pytest.approx(0.5) for share in projections.values())
+    count = 3 * 64 + 64 + 32 - (8 - keys) * 8
+    assert changed.notes[0].startswith(f"set 50.0 % of {count} weights to zero")
+
+
+def test_attention_has_patterns_along_its_inputs() -> None:
+    changed = Sparsify().apply(job(Attention(8).eval()), SparsifyOptions(n=2, m=4))
+    weight = changed.module.get_parameter("attend.in_proj_weight")
+    assert bool(((weight.reshape(-1, 4) != 0).sum(1) == 2).all())
+
+
+def parametrized() -> nn.Module:
+    """Layers of 64, 64 and 32 weights, of which the second one's are computed."""
+    torch.manual_seed(0)
+    second = nn.utils.parametrizations.weight_norm(nn.Linear(8, 8))
+    return nn.Sequential(nn.Linear(8, 8), second, nn.Linear(8, 4)).eval()
+
+
+@pytest.mark.parametrize("scope", ["global", "local"])
+def test_weights_that_are_computed_stay_and_count(scope: Any) -> None:
+    module = parametrized()
+    changed = Sparsify().apply(job(module, trains=False), SparsifyOptions(amount=0.5, scope=scope))
+    assert changed.notes == (
+        "set 30.0 % of 160 weights to zero, not retrained",
+        "left dense, since a parametrization computes their weights: 1, 64 weights",
+    )
+    assert sum(int((p == 0).sum()) for p in changed.module.parameters() if p.dim() == 2) == 48
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_nothing_but_weights_that_are_computed_is_an_error(named: bool) -> None:
+    module = parametrized() if named else nn.Sequential(parametrized()[1])  # type: ignore[index]
+    options = SparsifyOptions(layers=("0", "1") if named else ())
+    said = f"the weights of '{int(named)}' are computed anew whenever it runs.*remove_parametrizations"
+    with pytest.raises(CompressionError) as error:
+        Sparsify().apply(job(module, trains=False), options)
+    assert re.search(said, str(error.value))
+
+
+def test_weights_of_the_older_weight_norm_stay_too() -> None:
+    """Zeros among its lengths would empty whole rows."""
+    with pytest.warns(FutureWarning, match="deprecated"):
+        second = nn.utils.weight_norm(nn.Linear(8, 8))
+    module = nn.Sequential(nn.Linear(8, 8), second)
+    changed = Sparsify().apply(job(module, trains=False), SparsifyOptions(amount=0.5))
+    assert changed.notes[0] == "set 25.0 % of 128 weights to zero, not retrained"
+    assert bool((changed.module.get_parameter("1.weight_g") != 0).all())
+
+
+@pytest.mark.parametrize("by", ["magnitude", "lamp", "obd"])
+@pytest.mark.parametrize("scope", ["global", "local"])
+@pytest.mark.parametrize("amount", [0.3, 0.6])
+def test_of_equal_weights_as_many_go_as_asked(by: Any, scope: Any, amount: float) -> None:
+    module = nets.Dense(32).eval()
+    layers = [layer for layer in module.layers if isinstance(layer, nn.Linear)]
+    with torch.no_grad():
+        for layer in layers:
+            layer.weight.sign_()
+    options = SparsifyOptions(amount=amount, by=by, scope=scope, fine_tune=False)
+    Sparsify().apply(job(module), options)
+    zeros = [int((layer.weight == 0).sum()) for layer in layers]
+    if scope == "global":
+        assert sum(zeros) == int(amount * (8 * 32 + 32 * 4))
+    else:
+        assert zeros == [int(amount * 8 * 32), int(amount * 32 * 4)]
+
+
+def test_of_equal_weights_those_that_go_are_spread() -> None:
+    module = nets.Dense(32).eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.sign_()
+    Sparsify().apply(job(module, trains=False), SparsifyOptions(amount=0.5, by="magnitude"))
+    assert all(0.3 < share < 0.7 for share in zeros(module))
+
+
+def test_zeros_stay_however_few_are_asked_for() -> None:
+    module = nets.Dense(32).eval()
+    first = module.layers[0]
+    assert isinstance(first, nn.Linear)
+    with torch.no_grad():
+        first.weight[::2] = 0
+    Sparsify().apply(job(module), SparsifyOptions(amount=0.1))
+    assert bool((first.weight[::2] == 0).all())
+
+
+@pytest.mark.parametrize(
+    "options", [{"by": "magnitude"}, {"by": "lamp"}, {"by": "obd"}, {"n": 2, "m": 4}], ids=str
+)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_named(options: Any, value: float) -> None:
+    module = nets.Dense().eval()
+    with torch.no_grad():
+        module.get_parameter("layers.2.weight")[0, :3] = value
+    with pytest.raises(
+        CompressionError, match=r"3 of the 256 weights of 'layers\.2\.weight' are NaN or infinite"
+    ):
+        Sparsify().apply(job(module), SparsifyOptions(**options))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgewright.boundary import foreign
@@ -17,20 +18,66 @@ OWN_FORWARD = "own forward"
 READ_BY_MODEL = "the model reads its weight itself"
 
 
-def check_finite(weights: Mapping[str, torch.Tensor], who: str) -> None:
-    """Refuse weights that no step can judge.
+@dataclass(frozen=True)
+class Weights:
+    """The weights of some layers.
+
+    Attributes:
+        stored: parameters by their first names in the module, each once.
+        computed: how many weights each layer has that are no parameters of it but are computed of others
+            whenever it runs, as ``weight_norm`` and other parametrizations do.
+    """
+
+    stored: dict[str, torch.Tensor]
+    computed: dict[str, int]
+
+
+def weighted_layers(module: torch.nn.Module) -> dict[str, torch.nn.Module]:
+    """Convolutions, linear, recurrent and attention layers by name."""
+    from torch import nn
+
+    kinds = nn.modules.conv._ConvNd | nn.Linear | nn.RNNBase | nn.MultiheadAttention
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, kinds)}
+
+
+def weights_of(module: torch.nn.Module, layers: Mapping[str, torch.nn.Module]) -> Weights:
+    """What these layers, which are some of :func:`weighted_layers`, multiply by."""
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    found = Weights({}, {})
+    for name, layer in layers.items():
+        for own in _weight_names(layer):
+            parameter = layer._parameters.get(own)
+            if parameter is not None:
+                found.stored[names[id(parameter)]] = parameter
+            elif (computed := getattr(layer, own, None)) is not None:
+                found.computed[name] = found.computed.get(name, 0) + computed.numel()
+    return found
+
+
+def _weight_names(layer: torch.nn.Module) -> list[str]:
+    from torch import nn
+
+    if isinstance(layer, nn.RNNBase):
+        return [name for names in layer._all_weights for name in names if name.startswith("weight")]
+    if isinstance(layer, nn.MultiheadAttention):
+        return ["in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"]
+    return ["weight"]
+
+
+def check_finite(tensors: Mapping[str, torch.Tensor], who: str, what: str = "weights") -> None:
+    """Refuse what no step can judge.
 
     Raises:
-        CompressionError: one is NaN or infinite; its tensor is named.
+        CompressionError: a number is NaN or infinite; its tensor is named.
     """
     import torch
 
-    for name, weight in weights.items():
-        wrong = weight.numel() - int(torch.isfinite(weight).sum())
+    for name, tensor in tensors.items():
+        wrong = tensor.numel() - int(torch.isfinite(tensor).sum())
         if wrong:
             raise CompressionError(
-                f"{who}: {wrong} of the {weight.numel()} weights of {name!r} are NaN or infinite",
-                mend="train the model anew, or load weights that are numbers",
+                f"{who}: {wrong} of the {tensor.numel()} {what} of {name!r} are NaN or infinite",
+                mend="train the model anew, or load weights that are numbers" if what == "weights" else "",
             )
 
 

@@ -31,7 +31,10 @@ from .tuning import SEED, Tuning, can_tune, tune
 if TYPE_CHECKING:
     import torch
 
+    from .layers import Weights
+
 _MOST_GROUPED = 64
+_NAMED = 3
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -39,7 +42,7 @@ class SparsifyOptions:
     """Options of ``sparsify``.
 
     Attributes:
-        amount: share of the weights of convolutions, linear and recurrent layers to set to zero.
+        amount: share of the weights of convolutions, linear, recurrent and attention layers to set to zero.
         by: ``magnitude``, ``lamp``, ``obd`` or ``random``.
         scope: ``global`` takes the least important of all layers, ``local`` the same share of each.
         n, m: with both, of each ``m`` weights in a row the ``n`` most important stay, and ``amount`` and
@@ -84,22 +87,24 @@ class Sparsify:
 
     def apply(self, job: ModelJob, options: SparsifyOptions) -> Changed:
         """See :class:`edgewright.compress.ModelTechnique`."""
+        from .layers import check_finite
+
         module = job.module
-        weights = _weights(module, options)
-        if not weights:
-            raise CompressionError("sparsify: the model has no convolution, linear or recurrent layer")
+        found = _found(module, options)
+        weights = found.stored
+        check_finite(weights, "sparsify")
         trains = options.fine_tune and can_tune(job)
         trained = ""
         for number in range(1, options.rounds + 1):
             share = options.amount * (1 - (1 - number / options.rounds) ** 3)
-            masks = _masks(module, job, options, share)
+            masks = _masks(weights, job, options, share)
             keep = _keeper(weights, masks)
             keep()
             if trains:
                 turn = f", round {number} of {options.rounds}" if options.rounds > 1 else ""
                 trained = tune(job, module, options.tuning, name=f"retraining{turn}", after_step=keep)
         zeros = sum(int((weight == 0).sum()) for weight in weights.values())
-        total = sum(weight.numel() for weight in weights.values())
+        total = sum(weight.numel() for weight in weights.values()) + sum(found.computed.values())
         if not zeros:
             mend = (
                 f"an m that layers have as many inputs for, {options.m} is too many"
@@ -107,63 +112,89 @@ class Sparsify:
                 else "raise amount"
             )
             raise CompressionError("sparsify set nothing to zero", mend=mend)
-        said = f"set {zeros / total * 100:.1f} % of weights to zero{_held(module, weights, options)}"
+        said = (
+            f"set {zeros / total * 100:.1f} % of {total:,} weights to zero{_held(module, weights, options)}"
+        )
         after = f", retrained: {trained}" if trained else ", not retrained"
-        return Changed(module.eval(), (said + after,))
+        return Changed(module.eval(), (said + after, *_left(found)))
 
 
-def _weights(module: torch.nn.Module, options: SparsifyOptions) -> dict[str, torch.Tensor]:
-    """The weights of convolutions, linear and recurrent layers, each once and by its first name."""
-    from torch import nn
+def _found(module: torch.nn.Module, options: SparsifyOptions) -> Weights:
+    """The weights to consider.
 
-    kinds = nn.modules.conv._ConvNd | nn.Linear | nn.RNNBase
-    found = {name: layer for name, layer in module.named_modules() if isinstance(layer, kinds)}
+    Raises:
+        CompressionError: there are none, or a layer that was named has none that can be set to zero.
+    """
+    from .layers import weighted_layers, weights_of
+
+    layers = weighted_layers(module)
     for name in options.layers:
-        if name not in found:
+        if name not in layers:
             raise CompressionError(
-                f"sparsify: no layer is called {name!r}", mend=did_you_mean(name, list(found))
+                f"sparsify: no layer is called {name!r}", mend=did_you_mean(name, list(layers))
             )
-    names = {id(parameter): name for name, parameter in module.named_parameters()}
-    return {
-        names[id(parameter)]: parameter
-        for name in options.layers or tuple(found)
-        for own, parameter in found[name].named_parameters(recurse=False)
-        if own.startswith("weight")
-    }
+    found = weights_of(module, {name: layers[name] for name in options.layers or layers})
+    if found.computed and (options.layers or not found.stored):
+        raise CompressionError(
+            f"sparsify: the weights of {next(iter(found.computed))!r} are computed anew whenever it runs, by"
+            " weight_norm or another parametrization, so that none can be set to zero",
+            mend="remove the parametrization from the model, as with"
+            " torch.nn.utils.parametrize.remove_parametrizations",
+        )
+    if not found.stored:
+        raise CompressionError("sparsify: the model has no convolution, linear, recurrent or attention layer")
+    return found
+
+
+def _left(found: Weights) -> tuple[str, ...]:
+    """A note that names the layers whose weights stay as they are."""
+    names = list(found.computed)
+    if not names:
+        return ()
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    said = f"left dense, since a parametrization computes their weights: {', '.join(names[:_NAMED])}{more}"
+    return (f"{said}, {sum(found.computed.values()):,} weights",)
 
 
 def _masks(
-    module: torch.nn.Module, job: ModelJob, options: SparsifyOptions, share: float
+    weights: Mapping[str, torch.Tensor], job: ModelJob, options: SparsifyOptions, share: float
 ) -> dict[str, torch.Tensor]:
-    """What stays, as ones."""
+    """What stays, as ones. What is zero already is never among it, so that it stays zero."""
     import torch
 
-    scores = _scores(module, job, options)
+    scores = _scores(weights, job, options)
     if options.m:
-        return {
-            name: _pattern(score, options.n, options.m, _input_axis(module, name))
+        masks = {
+            name: _pattern(score, options.n, options.m, _input_axis(job.module, name))
             for name, score in scores.items()
         }
-    if options.scope == "local":
-        return {name: _above(score, share, score) for name, score in scores.items()}
-    everything = torch.cat([score.flatten() for score in scores.values()])
-    return {name: _above(score, share, everything) for name, score in scores.items()}
+    elif options.scope == "local":
+        masks = {name: _without_least(score.flatten(), share) for name, score in scores.items()}
+    else:
+        everything = torch.cat([score.flatten() for score in scores.values()])
+        sizes = [score.numel() for score in scores.values()]
+        parts = torch.split(_without_least(everything, share), sizes)
+        masks = dict(zip(scores, parts, strict=True))
+    return {name: masks[name].view_as(weight) * (weight != 0) for name, weight in weights.items()}
 
 
-def _scores(module: torch.nn.Module, job: ModelJob, options: SparsifyOptions) -> dict[str, torch.Tensor]:
-    """How much each weight matters. What is zero already matters least, so that it stays zero."""
+def _scores(
+    parameters: Mapping[str, torch.Tensor], job: ModelJob, options: SparsifyOptions
+) -> dict[str, torch.Tensor]:
+    """How much each weight matters; what is zero already matters least."""
     import torch
 
-    weights: dict[str, torch.Tensor] = {
-        name: weight.data for name, weight in _weights(module, options).items()
-    }
+    weights: dict[str, torch.Tensor] = {name: weight.data for name, weight in parameters.items()}
     match options.by:
         case "magnitude":
             return {name: torch.abs(weight) for name, weight in weights.items()}
         case "lamp":
             return {name: _lamp(weight) for name, weight in weights.items()}
         case "obd":
-            curvature = Importance("hessian", module, job).squares
+            from .layers import check_finite
+
+            curvature = Importance("hessian", job.module, job).squares
+            check_finite(curvature, "sparsify: obd", "squared gradients")
             return {
                 name: weight**2 * (curvature.get(name, torch.zeros_like(weight)) + 1e-12) / 2
                 for name, weight in weights.items()
@@ -179,13 +210,22 @@ def _lamp(weight: torch.Tensor) -> torch.Tensor:
     return scores.new_empty(len(scores)).index_copy(0, order, scores).reshape(weight.shape).to(weight.dtype)
 
 
-def _above(score: torch.Tensor, share: float, among: torch.Tensor) -> torch.Tensor:
-    """Ones where the score is not among the least ``share`` of ``among``."""
-    count = int(share * among.numel())
-    if count == 0:
-        return score.new_ones(score.shape)
-    threshold = among.flatten().kthvalue(count).values
-    return (score > threshold).to(score.dtype)
+def _without_least(score: torch.Tensor, share: float) -> torch.Tensor:
+    """Zeros for the least ``share`` of a flat score, ones for the rest.
+
+    It is that many and no more: of equal scores, such as those of weights on a grid, some are drawn.
+    """
+    import torch
+
+    count = int(share * score.numel())
+    mask = torch.ones_like(score)
+    if count:
+        threshold = score.kthvalue(count).values
+        mask[score < threshold] = 0
+        equal = (score == threshold).nonzero().flatten()
+        order = torch.randperm(len(equal), generator=torch.Generator().manual_seed(SEED)).to(equal.device)
+        mask[equal[order[: count - int((score < threshold).sum())]]] = 0
+    return mask
 
 
 def _pattern(score: torch.Tensor, n: int, m: int, axis: int) -> torch.Tensor:
