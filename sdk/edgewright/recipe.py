@@ -36,6 +36,7 @@ from edgewright_agent.protocol import Tolerance as WireTolerance
 
 from .config import STRICT, did_you_mean, parse, read_toml
 from .errors import ConfigError
+from .order import check_order
 from .profile import DeviceProfile
 
 Stage = Literal["model", "file"]
@@ -253,7 +254,7 @@ def _read(path: Path) -> Recipe:
         raise ConfigError(f"{path}: unknown key 'name'", mend="a recipe is named by its file")
     read = parse(data, _RecipeFile, str(path))
     steps = tuple(_step(table, f"{path}: step {number}") for number, table in enumerate(read.steps, 1))
-    _check_order(steps, str(path))
+    check_order(steps, lambda technique: find_technique(technique).stage, OWN_TECHNIQUES, str(path))
     return Recipe(
         path.stem, read.description, steps, read.tolerance, read.export_tolerance, read.max_accuracy_drop
     )
@@ -267,74 +268,3 @@ def _step(table: Mapping[str, Any], where: str) -> Step:
         raise ConfigError(f"{where}: {error.message}", mend=error.mend) from error
     options = {key: value for key, value in table.items() if key != "technique"}
     return Step(head.technique, parse(options, technique.options, where))
-
-
-_QAT = "qat"
-#: Steps on a file that need it in 32-bit floats, and those after which it is not.
-_NEED_FLOATS = ("fp16", "quantize", "quantize-weights", "share")
-_END_FLOATS = ("fp16", "quantize", "quantize-weights")
-#: The step that sets weights to zero, and the one whose factors have none of these zeros.
-_SPARSIFY, _FACTORIZE = "sparsify", "factorize"
-#: The step after which no other may move weights.
-_ADAROUND = "adaround"
-_IN_WORDS = {"qat": " (quantization-aware training)", "quantize": " (post-training quantization)"}
-
-
-def _check_order(steps: tuple[Step, ...], where: str) -> None:
-    last_file = previous = ""
-    is_trained = is_sparse = False
-    for number, step in enumerate(steps, 1):
-        if previous == _ADAROUND and find_technique(step.technique).stage == "model":
-            raise ConfigError(
-                f"{where}: step {number}: {step.technique!r} moves weights that {previous!r} before it has"
-                " rounded",
-                mend=f"put {step.technique!r} before {previous!r}",
-            )
-        previous = step.technique
-        if is_trained:
-            _check_after_qat(step.technique, f"{where}: step {number}")
-        is_sparse = is_sparse or step.technique == _SPARSIFY
-        if is_sparse and step.technique == _FACTORIZE:
-            raise ConfigError(
-                f"{where}: step {number}: the factors that {_FACTORIZE!r} makes have none of the zeros that"
-                f" {_SPARSIFY!r} before it has set",
-                mend=f"put {_FACTORIZE!r} before {_SPARSIFY!r}",
-            )
-        if last_file in _END_FLOATS and step.technique in _NEED_FLOATS:
-            raise ConfigError(
-                f"{where}: step {number}: {_named(step.technique)} needs a file in 32-bit floats, but"
-                f" {_named(last_file)} before it ends them",
-                mend=f"{step.technique} once"
-                if step.technique == last_file
-                else f"leave out {step.technique!r} or {last_file!r}"
-                if step.technique in _END_FLOATS
-                else f"put {step.technique!r} before {last_file!r}",
-            )
-        is_trained = is_trained or step.technique == _QAT
-        if find_technique(step.technique).stage == "file":
-            last_file = step.technique
-        elif last_file:
-            raise ConfigError(
-                f"{where}: step {number}: {_named(step.technique)} edits the model, but {_named(last_file)}"
-                " before it edits the exported file",
-                mend=f"put {step.technique!r} before {last_file!r}",
-            )
-
-
-def _check_after_qat(technique: str, where: str) -> None:
-    if find_technique(technique).stage == "model":
-        raise ConfigError(
-            f"{where}: {technique!r} edits the model, but {_named(_QAT)} before it has fitted the model to"
-            " its integers",
-            mend=f"put {technique!r} before {_QAT!r}" if technique != _QAT else "train once",
-        )
-    if technique in _NEED_FLOATS:
-        raise ConfigError(
-            f"{where}: {_named(technique)} needs a file in floats, but {_named(_QAT)} before it has"
-            " quantized the file already",
-            mend=f"leave out {technique!r} or {_QAT!r}",
-        )
-
-
-def _named(technique: str) -> str:
-    return f"{technique!r}{_IN_WORDS.get(technique, '')}"

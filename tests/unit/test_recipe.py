@@ -206,6 +206,11 @@ def test_nothing_may_move_weights_whose_rounding_was_learnt(tmp_path: Path) -> N
             ("quantize-weights", "share"),
             r"step 2: 'share' needs .* \(put 'share' before 'quantize-weights'\)",
         ),
+        (("adaround", "share", "quantize"), "step 2: 'share' moves weights that 'adaround' before it has"),
+        (("adaround",), r"step 1: 'adaround' prepares .* no step after .* \(end with a step 'quantize'\)"),
+        (("prune", "equalize"), "step 2: 'equalize' prepares the weights for integers, and no step after it"),
+        (("smooth", "fp16"), "step 1: 'smooth' prepares the weights for integers, and no step after it"),
+        (("equalize", "share"), "step 1: 'equalize' prepares the weights for integers, and no step after it"),
         (("sparsify", "prune", "factorize"), r"step 3: the factors .* \(put 'factorize' before 'sparsify'\)"),
     ],
 )
@@ -217,11 +222,56 @@ def test_steps_that_undo_each_other_are_refused(steps: tuple[str, ...], said: st
 
 
 @pytest.mark.parametrize(
-    "steps", [("share", "quantize"), ("share", "fp16"), ("factorize", "sparsify", "share")]
+    "steps",
+    [
+        ("share", "quantize"),
+        ("share", "quantize-weights"),
+        ("share", "fp16"),
+        ("factorize", "sparsify", "share"),
+        ("equalize", "smooth", "adaround", "quantize"),
+        ("equalize", "quantize-weights"),
+        ("smooth", "qat"),
+        ("prune", "distill"),
+    ],
 )
 def test_steps_that_go_together_are_not(steps: tuple[str, ...], tmp_path: Path) -> None:
     tables = "".join(f'[[steps]]\ntechnique = "{name}"\n' for name in steps)
     assert len(load_recipe(write(tmp_path, f'description = "right"\n{tables}')).steps) == len(steps)
+
+
+@pytest.mark.parametrize("before", ["prune", "sparsify", "factorize", "equalize", "smooth", "distill"])
+def test_what_a_student_would_replace_is_not_computed(before: str, tmp_path: Path) -> None:
+    steps = [
+        f'technique = "{before}"',
+        'technique = "distill"\nstudent = "squeezenet"',
+        'technique = "quantize"',
+    ]
+
+    def recipe(*order: int) -> Path:
+        tables = "".join(f"[[steps]]\n{steps[number]}\n" for number in order)
+        return write(tmp_path, f'description = "d"\n{tables}')
+
+    with pytest.raises(ConfigError) as error:
+        load_recipe(recipe(0, 1, 2))
+    said = "step 2: 'distill' puts the student 'squeezenet' in the model's place"
+    assert re.search(rf"{said}.* what '{before}' before it did \(.*first\)", str(error.value))
+    assert len(load_recipe(recipe(1, 0, 2)).steps) == 3
+
+
+@pytest.mark.parametrize("after", ["equalize", "smooth", "adaround"])
+def test_a_step_of_another_s_may_be_what_makes_integers(
+    after: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class OnFiles(Shrink):
+        stage: ClassVar[Any] = "file"
+
+    monkeypatch.setitem(globals(), "OnFiles", OnFiles)
+    entry = metadata.EntryPoint("shrink", f"{__name__}:OnFiles", recipes.ENTRY_POINTS)
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [entry] if group == entry.group else [])
+    recipes.find_technique.cache_clear()
+    tables = "".join(f'[[steps]]\ntechnique = "{name}"\n' for name in (after, "shrink"))
+    assert len(load_recipe(write(tmp_path, f'description = "d"\n{tables}')).steps) == 2
+    recipes.find_technique.cache_clear()
 
 
 @pytest.mark.parametrize(
