@@ -100,6 +100,44 @@ def test_pruning_the_outputs_is_refused_with_the_reason(source: str, tmp_path: P
     assert [effect.layer for effect in found.effects if effect.reason] == ["4"]
 
 
+@pytest.mark.parametrize("technique", ["quantize", "sparsify"])
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [("'good'", "score: ValueError: could not convert string"), ("np.nan", "score is nan, not a number")],
+)
+def test_a_score_that_is_no_number_is_an_error(
+    technique: str,
+    score: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    begin, end = WORKLOAD.index("lambda out:"), WORKLOAD.index(",\n        ),\n    )")
+    (tmp_path / "net.py").write_text(f"{WORKLOAD[:begin]}lambda out: {score}{WORKLOAD[end:]}")
+    words = ("--technique", technique, "--cache", str(tmp_path / "cache"))
+    assert run(monkeypatch, "sensitivity", f"{tmp_path}/net.py:workload", *words) == 2
+    assert f"net.py:workload: {said}" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("technique", ["quantize", "sparsify"])
+def test_a_layer_without_a_score_has_the_reason(technique: str, tmp_path: Path) -> None:
+    begin = "1 - float(np.linalg.norm(out[0] - wanted)"
+    code = WORKLOAD.replace(begin, f"np.nan if np.abs(out[0] - wanted).max() > 1e-3 else {begin}")
+    assert code != WORKLOAD
+    (tmp_path / "net.py").write_text(code)
+    found = sensitivity(
+        WorkloadSource.parse(f"{tmp_path}/net.py:workload"),
+        technique,
+        load_profile("x86-64-linux"),
+        cache=tmp_path / "cache",
+        progress=lambda _: None,
+    )
+    assert found.baseline == pytest.approx(1.0, abs=1e-5)
+    assert all(effect.reason.endswith("score is nan, not a number") for effect in found.effects)
+    assert len(found.effects) == 3
+
+
 def test_a_technique_that_has_no_layers_is_refused(
     source: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,10 +224,12 @@ class Mixed(nn.Module):
         torch.manual_seed(0)
         self.up = nn.ConvTranspose1d(2, 16, 3)
         self.recurrent = nn.LSTM(16, 8, batch_first=True)
-        self.classify = nn.Linear(8, 3)
+        self.attend = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.classify = nn.utils.parametrizations.weight_norm(nn.Linear(8, 3))
 
     def forward(self, x):
-        return self.classify(self.recurrent(self.up(x).transpose(1, 2))[0][:, -1])
+        x = self.recurrent(self.up(x).transpose(1, 2))[0]
+        return self.classify(self.attend(x, x, x)[0][:, -1])
 
 def workload():
     return Workload("mixed", Mixed().eval(), (torch.randn(1, 2, 9),))
@@ -203,4 +243,11 @@ def workload():
         progress=lambda _: None,
     )
     seen = {effect.layer: (effect.weights, effect.sqnr_db is not None) for effect in found.effects}
-    assert seen == {"up": (96, True), "recurrent": (4 * 8 * (16 + 8), True), "classify": (24, True)}
+    assert seen == {
+        "up": (96, True),
+        "recurrent": (4 * 8 * (16 + 8), True),
+        "attend": (192, True),
+        "attend.out_proj": (64, True),
+        "classify": (24, False),
+    }
+    assert "computed anew" in next(effect.reason for effect in found.effects if effect.layer == "classify")

@@ -295,14 +295,19 @@ class _Build:
         self._progress(f"judging {evaluation.metric}")
         return Quality(
             metric=evaluation.metric,
-            value=_number(evaluation.score(tuple(run.evaluation.values())), self._plan.source),
-            baseline=_number(baseline, self._plan.source),
+            value=as_number(evaluation.score(tuple(run.evaluation.values())), self._plan.source),
+            baseline=as_number(baseline, self._plan.source),
             samples=len(evaluation.inputs[0]),
             higher_is_better=evaluation.higher_is_better,
         )
 
 
-def _number(score: object, source: WorkloadSource) -> float:
+def as_number(score: object, source: WorkloadSource) -> float:
+    """What a workload's score gave, when it is one finite number.
+
+    Raises:
+        ConfigError: it is none.
+    """
     with foreign(ConfigError, f"{source}: score", silent=False):
         value = float(score)  # type: ignore[arg-type]
     if not np.isfinite(value):

@@ -26,7 +26,7 @@ from edgewright.workload import Array, Workload
 from edgewright.workloads import WorkloadSource
 
 from . import build
-from .builder import open_workload
+from .builder import as_number, open_workload
 
 if TYPE_CHECKING:
     import torch
@@ -37,13 +37,13 @@ Progress = Callable[[str], None]
 
 #: Samples that outputs are compared on.
 _SAMPLES = 128
+_QUANTIZE, _SPARSIFY = "quantize", "sparsify"
 #: Options that compress one layer, given its name.
 _ALONE: dict[str, Callable[[str], dict[str, Any]]] = {
     "factorize": lambda name: {"layers": [name], "rank": "ratio", "ratio": 0.5, "fine_tune": False},
     "prune": lambda name: {"layers": [[name, 0.5]], "round_to": 1, "fine_tune": False},
-    "sparsify": lambda name: {"layers": [name], "amount": 0.8, "fine_tune": False},
+    _SPARSIFY: lambda name: {"layers": [name], "amount": 0.8, "fine_tune": False},
 }
-_QUANTIZE = "quantize"
 TECHNIQUES = tuple(sorted((*_ALONE, _QUANTIZE)))
 
 
@@ -102,32 +102,37 @@ def sensitivity(
         return quantized_alone(
             source, plain, profile, format, options=options, cache=cache, progress=progress
         )
-    return _edited(open_workload(source), technique, progress)
+    return _edited(source, technique, progress)
 
 
-def _edited(workload: Workload, technique: str, progress: Progress) -> Sensitivity:
+def _edited(source: WorkloadSource, technique: str, progress: Progress) -> Sensitivity:
     """Techniques on the module, judged by what torch computes."""
     from torch import nn
 
+    from edgewright.compress.layers import weighted_layers, weights_of
+
+    workload = open_workload(source)
     found: Any = find_technique(technique)
     model = copy.deepcopy(workload.model).eval()
     want = _outputs(model, workload)
+    baseline = _score(workload, want, source)
     effects = []
-    for name, layer in model.named_modules():
-        if not isinstance(layer, nn.modules.conv._ConvNd | nn.Linear | nn.RNNBase) or not name:
+    for name, layer in weighted_layers(model).items():
+        if not name or (isinstance(layer, nn.MultiheadAttention) and technique != _SPARSIFY):
             continue
-        own = layer.named_parameters(recurse=False)
-        weights = sum(parameter.numel() for kind, parameter in own if kind.startswith("weight"))
+        held = weights_of(model, {name: layer})
+        weights = sum(one.numel() for one in held.stored.values()) + sum(held.computed.values())
         progress(f"{technique} {name}")
         options = parse(_ALONE[technique](name), found.options, technique)
         try:
             changed = found.apply(ModelJob(copy.deepcopy(model), workload), options)
-        except CompressionError as error:
+            got = _outputs(changed.module, workload)
+            quality = _score(workload, got, source)
+        except (CompressionError, ConfigError) as error:
             effects.append(Effect(name, weights, reason=error.message))
             continue
-        got = _outputs(changed.module, workload)
-        effects.append(Effect(name, weights, sqnr_db(want, got), _score(workload, got)))
-    return _sorted(technique, workload, want, effects)
+        effects.append(Effect(name, weights, sqnr_db(want, got), quality))
+    return _sorted(technique, workload, baseline, effects)
 
 
 def quantized_alone(
@@ -160,6 +165,7 @@ def quantized_alone(
         return tuple(reference_run([path], format, evaluation=samples, exact=exact).evaluation.values())
 
     want = run(artifact.path)
+    baseline = _score(workload, want, source)
     kinds = exporter(format).input_types(artifact.path)
     calibration = tuple(
         tuple(t.numpy().astype(kind, copy=False) for t, kind in zip(sample, kinds, strict=True))
@@ -177,11 +183,12 @@ def quantized_alone(
                 alone = replace(options, only=(name,), keep=(), keep_worst=0, min_sqnr_db=None)
                 technique.apply(job, alone)
                 got = run(out)
+                quality = _score(workload, got, source)
             except EdgewrightError as error:
                 effects.append(Effect(name, weights, reason=error.message))
                 continue
-            effects.append(Effect(name, weights, sqnr_db(want, got), _score(workload, got)))
-    return _sorted(_QUANTIZE, workload, want, effects)
+            effects.append(Effect(name, weights, sqnr_db(want, got), quality))
+    return _sorted(_QUANTIZE, workload, baseline, effects)
 
 
 def _weighted_nodes(path: Path, format: str) -> list[tuple[str, int]]:
@@ -204,11 +211,9 @@ def _weighted_nodes(path: Path, format: str) -> list[tuple[str, int]]:
     return [(name, weights) for name, weights in found if weights]
 
 
-def _sorted(
-    technique: str, workload: Workload, want: tuple[Array, ...], effects: list[Effect]
-) -> Sensitivity:
+def _sorted(technique: str, workload: Workload, baseline: float | None, effects: list[Effect]) -> Sensitivity:
     worst_first = sorted(effects, key=lambda effect: math.inf if effect.sqnr_db is None else effect.sqnr_db)
-    return Sensitivity(technique, _metric(workload), _score(workload, want), tuple(worst_first))
+    return Sensitivity(technique, _metric(workload), baseline, tuple(worst_first))
 
 
 def _samples(workload: Workload) -> tuple[Array, ...]:
@@ -232,8 +237,8 @@ def _outputs(module: torch.nn.Module, workload: Workload) -> tuple[Array, ...]:
     return tuple(np.concatenate(column) for column in zip(*collected, strict=True))
 
 
-def _score(workload: Workload, outputs: tuple[Array, ...]) -> float | None:
-    return None if workload.evaluate is None else float(workload.evaluate.score(outputs))
+def _score(workload: Workload, outputs: tuple[Array, ...], source: WorkloadSource) -> float | None:
+    return None if workload.evaluate is None else as_number(workload.evaluate.score(outputs), source)
 
 
 def _metric(workload: Workload) -> str:
