@@ -29,6 +29,8 @@ T = TypeVar("T")
 #: Configuration shared by every schema dataclass: unknown keys and implicit conversions are errors.
 STRICT = ConfigDict(extra="forbid", strict=True)
 
+_WORDS = {str: "text", float: "number", int: "whole number", bool: "true or false"}
+
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A mend for a wrong name: the nearest known one, or the list when nothing is near."""
@@ -103,6 +105,12 @@ def _explain(problem: ErrorDetails, kind: type[Any], where: str) -> ConfigError:
         return ConfigError(
             f"{where}: unknown key {key!r}", mend=did_you_mean(path[-1], _keys_at(kind, path[:-1]))
         )
+    meant = _members(kind, path if problem["type"] in ("too_long", "tuple_type") else path[:-1])
+    if meant and problem["type"] in ("missing", "too_long", "tuple_type"):
+        place = path[:-1] if problem["type"] == "missing" else path
+        return ConfigError(
+            f"{where}: {printable('.'.join(place))}: [{', '.join(meant)}] is meant, got {problem['input']!r}"
+        )
     if problem["type"] in ("missing", "missing_argument"):
         return ConfigError(f"{where}: missing key {key!r}")
     message = problem["msg"].removeprefix("Value error, ")
@@ -121,6 +129,21 @@ def printable(text: str) -> str:
 
 def _keys_at(kind: Any, path: list[str]) -> list[str]:
     """The field names of the dataclass that ``path`` leads to inside ``kind``."""
+    kind = _kind_at(kind, path)
+    return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+
+
+def _members(kind: Any, path: list[str]) -> list[str]:
+    """What a list of a fixed length that ``path`` leads to inside ``kind`` holds, a word each."""
+    kind = _kind_at(kind, path)
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) is not tuple or ... in arguments:
+        return []
+    return [_WORDS.get(member, "value") for member in arguments]
+
+
+def _kind_at(kind: Any, path: list[str]) -> Any:
+    """The type that ``path`` leads to inside ``kind``, None where it leads nowhere."""
     for part in path:
         kind = _unwrap(kind)
         if not dataclasses.is_dataclass(kind):
@@ -129,10 +152,9 @@ def _keys_at(kind: Any, path: list[str]) -> list[str]:
             continue
         hints = typing.get_type_hints(kind)
         if part not in hints:
-            return []
+            return None
         kind = hints[part]
-    kind = _unwrap(kind)
-    return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+    return _unwrap(kind)
 
 
 def _unwrap(kind: Any) -> Any:

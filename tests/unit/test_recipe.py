@@ -111,6 +111,17 @@ def test_any_recipe_survives_its_own_toml(
         ('description = "d"\n[[steps]]\ntechnique = "prune"\namount = 1.5', "step 1: amount"),
         ('description = "d"\n[[steps]]\ntechnique = "prune"\namount = "half"', "got 'half'"),
         ('description = "d"\n[[steps]]\ntechnique = "quantize"\nmode = "statc"', "did you mean 'static'?"),
+        *(
+            (f'description = "d"\n[[steps]]\ntechnique = "prune"\nlayers = {layers}', said)
+            for layers, said in (
+                ('[["a"]]', "step 1: layers.0: [text, number] is meant, got ['a']"),
+                ("[[]]", "step 1: layers.0: [text, number] is meant, got []"),
+                ('[["a", 0.5, 1]]', "layers.0: [text, number] is meant, got ['a', 0.5, 1]"),
+                ('["a", 0.5]', "layers.0: [text, number] is meant, got 'a'"),
+                ('[["a", "b"]]', "layers.0.1: Input should be a valid number, got 'b'"),
+                ('"a"', "layers: Input should be a valid array, got 'a'"),
+            )
+        ),
         ("description = ", "not valid TOML"),
     ],
 )
