@@ -199,7 +199,7 @@ def test_weights_that_are_computed_stay_and_count(scope: Any) -> None:
     changed = Sparsify().apply(job(module, trains=False), SparsifyOptions(amount=0.5, scope=scope))
     assert changed.notes == (
         "set 30.0 % of 160 weights to zero, not retrained",
-        "left dense, since a parametrization computes their weights: 1, 64 weights",
+        "left dense, since their weights are computed anew in every run: 1, 64 weights",
     )
     assert sum(int((p == 0).sum()) for p in changed.module.parameters() if p.dim() == 2) == 48
 
@@ -273,3 +273,40 @@ def test_weights_that_are_no_numbers_are_named(options: Any, value: float) -> No
         CompressionError, match=r"3 of the 256 weights of 'layers\.2\.weight' are NaN or infinite"
     ):
         Sparsify().apply(job(module), SparsifyOptions(**options))
+
+
+class Standardised(nn.Linear):
+    """Multiplies by weights whose mean is zero, among which a zero is none."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(input, self.weight - self.weight.mean(1, keepdim=True), self.bias)
+
+
+class Scaled(nn.Linear):
+    """Multiplies by other weights too, in which zeros stay."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(input, weight=self.weight / self.weight.abs().max(), bias=self.bias)
+
+
+class Clamped(nn.Linear):
+    """Does something before, and multiplies by its weights as they are."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(input.clamp(-6, 6), self.weight, self.bias)
+
+
+def test_a_forward_that_fills_zeros_is_found_by_running_it() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(Clamped(8, 8), Standardised(8, 8), Scaled(8, 8), nn.Linear(8, 4)).eval()
+    weight = module.get_parameter("1.weight").detach().clone()
+    changed = Sparsify().apply(job(module, trains=False), SparsifyOptions(amount=0.5, scope="local"))
+    assert changed.notes == (
+        "set 35.7 % of 224 weights to zero, not retrained",
+        "left dense, since their weights are computed anew in every run: 1, 64 weights",
+    )
+    assert torch.equal(changed.module.get_parameter("1.weight"), weight)
+    assert int((changed.module.get_parameter("2.weight") == 0).sum()) == 32
+    assert not any(layer._forward_pre_hooks for layer in module)
+    with pytest.raises(CompressionError, match=r"the weights of '1' are computed anew .* its own forward"):
+        Sparsify().apply(job(module, trains=False), SparsifyOptions(layers=("1",)))

@@ -120,7 +120,7 @@ def _edited(source: WorkloadSource, technique: str, progress: Progress) -> Sensi
     for name, layer in weighted_layers(model).items():
         if not name or (isinstance(layer, nn.MultiheadAttention) and technique != _SPARSIFY):
             continue
-        held = weights_of(model, {name: layer})
+        held = weights_of(ModelJob(model, workload), {name: layer})
         weights = sum(one.numel() for one in held.stored.values()) + sum(held.computed.values())
         progress(f"{technique} {name}")
         options = parse(_ALONE[technique](name), found.options, technique)

@@ -90,7 +90,7 @@ class Sparsify:
         from .layers import check_finite
 
         module = job.module
-        found = _found(module, options)
+        found = _found(job, options)
         weights = found.stored
         check_finite(weights, "sparsify")
         trains = options.fine_tune and can_tune(job)
@@ -119,7 +119,7 @@ class Sparsify:
         return Changed(module.eval(), (said + after, *_left(found)))
 
 
-def _found(module: torch.nn.Module, options: SparsifyOptions) -> Weights:
+def _found(job: ModelJob, options: SparsifyOptions) -> Weights:
     """The weights to consider.
 
     Raises:
@@ -127,19 +127,19 @@ def _found(module: torch.nn.Module, options: SparsifyOptions) -> Weights:
     """
     from .layers import weighted_layers, weights_of
 
-    layers = weighted_layers(module)
+    layers = weighted_layers(job.module)
     for name in options.layers:
         if name not in layers:
             raise CompressionError(
                 f"sparsify: no layer is called {name!r}", mend=did_you_mean(name, list(layers))
             )
-    found = weights_of(module, {name: layers[name] for name in options.layers or layers})
+    found = weights_of(job, {name: layers[name] for name in options.layers or layers})
     if found.computed and (options.layers or not found.stored):
         raise CompressionError(
             f"sparsify: the weights of {next(iter(found.computed))!r} are computed anew whenever it runs, by"
-            " weight_norm or another parametrization, so that none can be set to zero",
-            mend="remove the parametrization from the model, as with"
-            " torch.nn.utils.parametrize.remove_parametrizations",
+            " a parametrization such as weight_norm or its own forward, so that none can be set to zero",
+            mend="put the computed weights into a plain layer, as"
+            " torch.nn.utils.parametrize.remove_parametrizations does",
         )
     if not found.stored:
         raise CompressionError("sparsify: the model has no convolution, linear, recurrent or attention layer")
@@ -152,7 +152,9 @@ def _left(found: Weights) -> tuple[str, ...]:
     if not names:
         return ()
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    said = f"left dense, since a parametrization computes their weights: {', '.join(names[:_NAMED])}{more}"
+    said = (
+        f"left dense, since their weights are computed anew in every run: {', '.join(names[:_NAMED])}{more}"
+    )
     return (f"{said}, {sum(found.computed.values()):,} weights",)
 
 
