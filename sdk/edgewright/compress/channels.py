@@ -18,6 +18,7 @@ from edgewright.latency.layers import Channels, Counts, Group, Layer, LayerShape
 
 from . import ModelJob
 from .importance import Importance, Measure
+from .limits import Whole
 from .prune import Prune, PruneOptions
 
 if TYPE_CHECKING:
@@ -40,18 +41,19 @@ def find_network(job: ModelJob, measure: Measure, round_to: int) -> Network:
             group has channels to spare.
     """
     module = job.module.eval()
-    importance = Importance(measure, module, job)
-    for parameter in module.parameters():
-        parameter.requires_grad_(True)  # the dependency graph is traced through gradients
     inputs = job.workload.example_inputs
     with foreign(CompressionError, "prune (torch-pruning)"):
-        from .pruner import fragile_layers
+        from .pruner import all_trainable
+        from .wiring import whole_layers
 
-        calls = _calls(module, inputs)
-        found = _Groups(module, inputs, importance.of(module, compared=True), round_to, whole=())
-        if found.groups and not _runs_smallest(job, found.groups, round_to):
-            whole = fragile_layers(module, inputs, round_to)
-            found = _Groups(module, inputs, importance.of(module, compared=True), round_to, whole=whole)
+        whole = whole_layers(module, inputs, round_to)
+        with all_trainable(module):
+            importance = Importance(measure, module, job)
+            calls = _calls(module, inputs)
+            found = _Groups(module, inputs, importance.of(module, compared=True), round_to, whole)
+            if found.groups and not _runs_smallest(job, found.groups, round_to):
+                whole = whole_layers(module, inputs, round_to, each=True)
+                found = _Groups(module, inputs, importance.of(module, compared=True), round_to, whole)
     if not found.groups:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in found.kept[:_NAMED])
         raise CompressionError(
@@ -171,8 +173,7 @@ class _Groups:
         inputs: tuple[torch.Tensor, ...],
         estimate: Any,
         round_to: int,
-        *,
-        whole: tuple[str, ...],
+        whole: tuple[Whole, ...],
     ) -> None:
         import torch_pruning
 
@@ -183,15 +184,15 @@ class _Groups:
         self.groups: list[Group] = []
         self.kept: list[tuple[str, str]] = []
         self.parts: _Parts = {}
-        outputs = output_layers(module, inputs)
+        outputs, reasons = output_layers(module, inputs), {one.name: one.why for one in whole}
         for group in self._graph.get_all_groups():
             root = group[0].dep.target.module
             name, size = self._names[root], self._graph.get_out_channels(root)
             parts, reason = self._parts(group, size)
             if root in outputs:
                 reason = "the model's outputs are its channels"
-            elif name in whole:
-                reason = "the model fails without a part of them"
+            elif name in reasons:
+                reason = reasons[name]
             elif not reason and size <= round_to:
                 reason = f"it has {size} channels, which go by {round_to}"
             importance = None if reason else estimate(group)

@@ -27,6 +27,7 @@ from edgewright.profile import DeviceProfile
 
 from . import Changed, ModelJob
 from .importance import Importance, Measure
+from .limits import Limits, Whole
 from .on_device import FEWER_MULTIPLICATIONS
 from .tuning import Tuning, can_tune, tune
 
@@ -94,8 +95,8 @@ class Prune:
         if not before:
             raise CompressionError("prune: the model has no parameters")
         sizes = {name: _channels(layer) for name, layer in _named(module, options.layers).items()}
-        _check_outputs(job, options)
-        limits = _Limits({} if options.layers else _least(module, options))
+        whole = _whole(module, job, options)
+        limits = Limits({} if options.layers else _least(module, options), whole)
         notes = []
         if options.sparsity_epochs:
             notes.append(_make_sparse(job, options))
@@ -113,32 +114,17 @@ class Prune:
                 turn = f", round {number} of {options.rounds}" if options.rounds > 1 else ""
                 trained = tune(job, module, options.tuning, name=f"fine-tuning{turn}")
         notes.append(_said(1 - _parameters(module) / before, options, job, trained))
-        if limits.whole:
-            notes.append(
-                f"left whole, since the model fails without a part of them: {', '.join(limits.whole)}"
-            )
+        if not options.layers:
+            notes.extend(f"left whole, since {why}: {names}" for why, names in limits.reasons())
         return Changed(module.eval(), tuple(notes))
 
 
-def _nothing_removed(options: PruneOptions, limits: _Limits) -> CompressionError:
+def _nothing_removed(options: PruneOptions, limits: Limits) -> CompressionError:
     said = f"prune removed nothing: no layer has channels to spare at multiples of {options.round_to}"
-    if limits.whole:
-        return CompressionError(f"{said}, and the model fails without a part of {', '.join(limits.whole)}")
+    if reasons := limits.reasons():
+        whole = "; ".join(f"channels of {names} stay, since {why}" for why, names in reasons)
+        return CompressionError(f"{said}, and {whole}")
     return CompressionError(said, mend="lower round_to, or raise amount")
-
-
-def _check_outputs(job: ModelJob, options: PruneOptions) -> None:
-    """Refuse layers whose channels are the model's outputs."""
-    if options.layers:
-        with foreign(CompressionError, "prune (torch-pruning)"):
-            from .pruner import output_layers
-
-            outputs = output_layers(job.module.requires_grad_(True), job.workload.example_inputs)
-        for name, layer in _named(job.module, options.layers).items():
-            if layer in outputs:
-                raise CompressionError(
-                    f"prune: the channels of {name} are the model's outputs", mend="leave it out"
-                )
 
 
 def _said(removed: float, options: PruneOptions, job: ModelJob, trained: str) -> str:
@@ -180,35 +166,45 @@ def _least(module: torch.nn.Module, options: PruneOptions) -> dict[str, int]:
     return {name: math.ceil(size * (1 - options.max_share) / by - 1e-9) * by for name, size in named if size}
 
 
-@dataclass(frozen=True)
-class _Limits:
-    """How many channels stay at least, by layer, and the layers that keep all."""
+def _whole(
+    module: torch.nn.Module, job: ModelJob, options: PruneOptions, *, each: bool = False
+) -> tuple[Whole, ...]:
+    """The layers that have to stay whole.
 
-    least: Mapping[str, int]
-    whole: tuple[str, ...] = ()
+    Raises:
+        CompressionError: one of them is among those that the options name.
+    """
+    named = [name for name, _ in options.layers]
+    with foreign(CompressionError, "prune (torch-pruning)"):
+        from .wiring import whole_layers
+
+        whole = whole_layers(module, job.workload.example_inputs, options.round_to, named, each=each)
+    for name in named:
+        for one in whole:
+            if name in one.members:
+                raise CompressionError(
+                    f"prune: the channels of {name} have to stay, since {one.why}", mend="leave it out"
+                )
+    return whole
 
 
 def _found(
-    module: torch.nn.Module, job: ModelJob, options: PruneOptions, limits: _Limits, *, wanted: float
-) -> tuple[torch.nn.Module, _Limits]:
-    """The pruned copy. When it fails, the layers that cannot lose channels are found out and left whole."""
-    importance = Importance(options.importance, module, job)
-    try:
-        return _search(module, job, importance, options, limits, wanted=wanted), limits
-    except CompressionError:
-        from .pruner import fragile_layers
+    module: torch.nn.Module, job: ModelJob, options: PruneOptions, limits: Limits, *, wanted: float
+) -> tuple[torch.nn.Module, Limits]:
+    """The pruned copy. When it fails, every group is tried alone, and those that cannot lose any are left."""
+    from .pruner import all_trainable, freeze
 
-        whole = fragile_layers(module, job.workload.example_inputs, options.round_to)
-        if not set(whole) - set(limits.whole):
-            raise
-        for name, _ in options.layers:
-            if name in whole:
-                raise CompressionError(
-                    f"prune: the model fails without {options.round_to} channels of {name}",
-                    mend="leave it out",
-                ) from None
-        limits = replace(limits, whole=whole)
-        return _search(module, job, importance, options, limits, wanted=wanted), limits
+    with all_trainable(module) as trained:
+        importance = Importance(options.importance, module, job)
+        try:
+            found = _search(module, job, importance, options, limits, wanted=wanted)
+        except CompressionError:
+            limits, known = replace(limits, whole=_whole(module, job, options, each=True)), limits
+            if not {one.name for one in limits.whole} - {one.name for one in known.whole}:
+                raise
+            found = _search(module, job, importance, options, limits, wanted=wanted)
+        freeze(found, trained)
+    return found, limits
 
 
 def _search(
@@ -216,7 +212,7 @@ def _search(
     job: ModelJob,
     importance: Importance,
     options: PruneOptions,
-    limits: _Limits,
+    limits: Limits,
     *,
     wanted: float,
 ) -> torch.nn.Module:
@@ -241,7 +237,7 @@ def _prune(
     share: float,
     importance: Importance,
     options: PruneOptions,
-    limits: _Limits,
+    limits: Limits,
 ) -> torch.nn.Module:
     shares = dict(options.layers)
     named = {layer: shares[name] for name, layer in _named(module, options.layers).items()}
@@ -263,7 +259,10 @@ def _prune(
             global_pruning=options.scope == "global",
             pruning_ratio=share,
             pruning_ratio_dict=named,
-            ignored_layers=[*output_layers(module, inputs), *map(module.get_submodule, limits.whole)],
+            ignored_layers=[
+                *output_layers(module, inputs),
+                *(module.get_submodule(one.name) for one in limits.whole),
+            ],
             root_module_types=list(ROOTS),
             round_to=options.round_to,
             in_channel_groups={},

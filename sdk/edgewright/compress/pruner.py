@@ -1,4 +1,4 @@
-"""What torch-pruning (1.6) is kept from: emptying a layer, and pruning what the model then fails with.
+"""What torch-pruning (1.6) is kept from: emptying a layer. What has to stay whole is in :mod:`.wiring`.
 
 Its own ``max_pruning_ratio`` says which groups may still be pruned in a global ranking, not how far, so that
 a group can lose nearly all its channels at once. What it proposes is cut short here.
@@ -6,15 +6,12 @@ a group can lose nearly all its channels at once. What it proposes is cut short 
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch_pruning
-
-from edgewright.boundary import foreign
-from edgewright.errors import CompressionError
 
 Inputs = tuple[torch.Tensor, ...]
 
@@ -24,6 +21,27 @@ ROOTS = (
     torch_pruning.ops.TORCH_LINEAR,
     torch_pruning.ops.TORCH_LSTM,
 )
+
+
+@contextmanager
+def all_trainable(module: torch.nn.Module) -> Iterator[dict[str, bool]]:
+    """The dependency graph is traced through gradients; parameters are as they were when the block ends.
+
+    Gives:
+        which parameters are trained, by name, for pruned copies.
+    """
+    trained = {name: parameter.requires_grad for name, parameter in module.named_parameters()}
+    module.requires_grad_(True)
+    try:
+        yield trained
+    finally:
+        freeze(module, trained)
+
+
+def freeze(module: torch.nn.Module, trained: Mapping[str, bool]) -> None:
+    """Have parameters trained or not as those of the same names were."""
+    for name, parameter in module.named_parameters():
+        parameter.requires_grad_(trained.get(name, True))
 
 
 def prune_step(pruner: Any, least: Mapping[torch.nn.Module, int]) -> None:
@@ -58,18 +76,6 @@ def output_layers(module: torch.nn.Module, inputs: Inputs) -> list[torch.nn.Modu
     return kept
 
 
-def fragile_layers(module: torch.nn.Module, inputs: Inputs, round_to: int) -> tuple[str, ...]:
-    """Layers that cannot lose ``round_to`` channels alone: torch-pruning fails, or the model does afterwards.
-
-    Such are recurrent layers in several layers, and channels that are cut into parts by code of the model.
-    """
-    module = copy.deepcopy(module).requires_grad_(True)
-    names = {layer: name for name, layer in module.named_modules()}
-    groups = _groups(module, inputs)[1]
-    roots = [names[group[0].dep.target.module] for group in groups]
-    return tuple(root for at, root in enumerate(roots) if not _survives(module, inputs, at, round_to))
-
-
 def blocks(graph: Any, layer: torch.nn.Module) -> int:
     """How many blocks a layer's channels are cut into: group convolutions and normalisations."""
     pruner = graph.get_pruner_of_module(layer)
@@ -78,37 +84,16 @@ def blocks(graph: Any, layer: torch.nn.Module) -> int:
     return int(max(pruner.get_in_channel_groups(layer), pruner.get_out_channel_groups(layer)))
 
 
-def _groups(module: torch.nn.Module, inputs: Inputs) -> tuple[Any, list[Any]]:
-    graph = torch_pruning.DependencyGraph().build_dependency(module, example_inputs=inputs)
-    ignored = output_layers(module, inputs)
-    return graph, list(graph.get_all_groups(ignored_layers=ignored, root_module_types=ROOTS))
-
-
-def _survives(module: torch.nn.Module, inputs: Inputs, at: int, round_to: int) -> bool:
-    """Whether a copy runs without the first channels of its group at that place in the order."""
-    copied = copy.deepcopy(module)
-    try:
-        with foreign(CompressionError, "prune"):
-            graph, groups = _groups(copied, inputs)
-            root, handler = groups[at][0].dep.target.module, groups[at][0].dep.handler
-            size = graph.get_out_channels(root)
-            parts = max(blocks(graph, dependency.target.module) for dependency, _ in groups[at])
-            first = range(min(-(-round_to // parts), size // parts - 1))
-            taken = [part * (size // parts) + index for part in range(parts) for index in first]
-            if taken:
-                graph.get_pruning_group(root, handler, taken).prune()
-            with torch.no_grad():
-                copied(*inputs)
-    except CompressionError:
-        return False
-    return True
+def blocks_of(graph: Any, group: Any) -> int:
+    """The most blocks that a layer of a group with all its channels cuts them into."""
+    return max(blocks(graph, dependency.target.module) for dependency, _ in group)
 
 
 def _least_important(pruner: Any, group: Any, count: int) -> list[int]:
     """So many of a group's channels; as many of each block where a layer takes channels in blocks."""
     root, handler = group[0].dep.target.module, group[0].dep.handler
     whole = pruner.DG.get_pruning_group(root, handler, list(range(pruner.DG.get_out_channels(root))))
-    parts = max(blocks(pruner.DG, dependency.target.module) for dependency, _ in whole)
+    parts = blocks_of(pruner.DG, whole)
     worth = pruner.estimate_importance(whole).view(parts, -1)
     places = worth.mean(0).argsort()[: count // parts].tolist()
     return [part * worth.shape[1] + place for part in range(parts) for place in places]
