@@ -10,6 +10,7 @@ from tests import nets
 from torch import nn
 
 from edgewright.compress import ModelJob
+from edgewright.compress.channels import find_network
 from edgewright.compress.prune import Prune, PruneOptions
 from edgewright.errors import CompressionError
 from edgewright.workload import Workload
@@ -277,3 +278,34 @@ def test_the_outputs_are_no_channels_to_prune() -> None:
         match=r"the channels of layers.2 have to stay, since they are the model's outputs \(leave it",
     ):
         Prune().apply(job(nets.Dense().eval(), nets.features()), options)
+
+
+def half_frozen() -> nn.Module:
+    module = Normed().eval()
+    for layer in list(module.layers)[:3]:
+        layer.requires_grad_(False)
+    return module
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("layers", [(), (("layers.0", 0.5), ("layers.3", 0.5))])
+def test_what_is_frozen_stays_frozen(measure: Any, layers: Any) -> None:
+    module = half_frozen()
+    trained = {name: parameter.requires_grad for name, parameter in module.named_parameters()}
+    options = PruneOptions(0.3, measure, layers=layers, round_to=4, rounds=1 if layers else 2)
+    work = job(copy.deepcopy(module), nets.image(), training=TRAINING)
+    tuned: Any = Prune().apply(work, options).module
+    assert {name: parameter.requires_grad for name, parameter in tuned.named_parameters()} == trained
+    assert tuned.layers[0].out_channels < 32
+    if options.rounds == 1:
+        work = job(copy.deepcopy(module), nets.image(), training=TRAINING)
+        plain: Any = Prune().apply(work, replace(options, fine_tune=False)).module
+        assert torch.equal(tuned.layers[0].weight, plain.layers[0].weight)
+        assert not torch.equal(tuned.layers[3].weight, plain.layers[3].weight)
+
+
+def test_looking_for_groups_leaves_parameters_as_they_are() -> None:
+    module = half_frozen()
+    trained = [parameter.requires_grad for parameter in module.parameters()]
+    find_network(job(module, nets.image()), "l2", 8)
+    assert [parameter.requires_grad for parameter in module.parameters()] == trained
