@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 from edgewright.compress import ModelJob
 from edgewright.compress.channels import find_network
 from edgewright.compress.prune import Prune, PruneOptions
-from edgewright.errors import CompressionError
+from edgewright.errors import CompressionError, ConfigError
 from edgewright.workload import Workload
 
 
@@ -227,7 +228,6 @@ def test_sparsity_training_shrinks_the_scales() -> None:
         ({"importance": "taylor"}, "importance 'taylor' needs the workload's training"),
         ({"sparsity_epochs": 1}, "sparsity_epochs needs batch normalisation"),
         ({"layers": (("layers.9", 0.5),)}, "no layer is called 'layers.9'"),
-        ({"layers": (("layers.0", 1.5),)}, "the share of layers.0 is 1.5"),
     ],
 )
 def test_what_cannot_be_had_is_said(options: dict[str, Any], words: str) -> None:
@@ -309,3 +309,14 @@ def test_looking_for_groups_leaves_parameters_as_they_are() -> None:
     trained = [parameter.requires_grad for parameter in module.parameters()]
     find_network(job(module, nets.image()), "l2", 8)
     assert [parameter.requires_grad for parameter in module.parameters()] == trained
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, 1.5, -0.5, math.nan, math.inf])
+def test_shares_that_are_none_are_refused_before_anything_runs(share: float) -> None:
+    with pytest.raises(ConfigError, match=rf"prune: the share of b is {share} \(between 0 and 1\)"):
+        PruneOptions(layers=(("a", 0.5), ("b", share)))
+
+
+def test_a_layer_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"prune: layers name b 2 times \(once\)"):
+        PruneOptions(layers=(("b", 0.75), ("a", 0.5), ("b", 0.25)))

@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 
 from edgewright.boundary import foreign
 from edgewright.config import STRICT, did_you_mean
-from edgewright.errors import CompressionError
+from edgewright.errors import CompressionError, ConfigError
 from edgewright.profile import DeviceProfile
 
 from . import Changed, ModelJob
@@ -69,6 +69,15 @@ class PruneOptions:
     sparsity: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-4
     fine_tune: bool = True
     tuning: Tuning = field(default_factory=Tuning)
+
+    def __post_init__(self) -> None:
+        """Refuse layers that are named twice, and shares that are none."""
+        names = [name for name, _ in self.layers]
+        for name, share in self.layers:
+            if not 0 < share < 1:
+                raise ConfigError(f"prune: the share of {name} is {share}", mend="between 0 and 1")
+            if names.count(name) > 1:
+                raise ConfigError(f"prune: layers name {name} {names.count(name)} times", mend="once")
 
 
 class Prune:
@@ -283,16 +292,14 @@ def _named(module: torch.nn.Module, shares: tuple[tuple[str, float], ...]) -> di
     """The named layers.
 
     Raises:
-        CompressionError: one is not there, or its share is none.
+        CompressionError: one is not there.
     """
     found = dict(module.named_modules())
-    for name, share in shares:
+    for name, _ in shares:
         if name not in found:
             raise CompressionError(
                 f"prune: no layer is called {name!r}", mend=did_you_mean(name, list(found))
             )
-        if not 0 < share < 1:
-            raise CompressionError(f"prune: the share of {name} is {share}", mend="between 0 and 1")
     return {name: found[name] for name, _ in shares}
 
 
