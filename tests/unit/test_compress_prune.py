@@ -320,3 +320,22 @@ def test_shares_that_are_none_are_refused_before_anything_runs(share: float) -> 
 def test_a_layer_that_is_named_twice_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"prune: layers name b 2 times \(once\)"):
         PruneOptions(layers=(("b", 0.75), ("a", 0.5), ("b", 0.25)))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_weights_that_are_no_numbers_are_named(value: float) -> None:
+    module = Normed().eval()
+    with torch.no_grad():
+        module.layers[3].weight[5, 3] = value  # type: ignore[operator]
+    said = r"^prune: 9 of 18432 values of layers\.3\.weight are NaN or infinite$"
+    for options in (PruneOptions(), PruneOptions(layers=(("layers.0", 0.5),))):
+        with pytest.raises(CompressionError, match=said):
+            Prune().apply(job(copy.deepcopy(module), nets.image()), options)
+    with pytest.raises(CompressionError, match=said):
+        find_network(job(module, nets.image()), "l2", 8)
+
+
+def test_one_epoch_is_said_as_one() -> None:
+    options = PruneOptions(sparsity_epochs=1, fine_tune=False)
+    changed = Prune().apply(job(Normed().eval(), nets.image(), training=TRAINING), options)
+    assert changed.notes[0] == "1 epoch of sparsity training"

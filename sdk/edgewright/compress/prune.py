@@ -26,7 +26,7 @@ from edgewright.errors import CompressionError, ConfigError
 from edgewright.profile import DeviceProfile
 
 from . import Changed, ModelJob
-from .importance import Importance, Measure
+from .importance import Importance, Measure, check_finite
 from .limits import Limits, Whole
 from .on_device import FEWER_MULTIPLICATIONS
 from .tuning import Tuning, can_tune, tune
@@ -103,6 +103,7 @@ class Prune:
         before = _parameters(module)
         if not before:
             raise CompressionError("prune: the model has no parameters")
+        check_finite(module)
         sizes = {name: _channels(layer) for name, layer in _named(module, options.layers).items()}
         whole = _whole(module, job, options)
         limits = Limits({} if options.layers else _least(module, options), whole)
@@ -165,7 +166,8 @@ def _make_sparse(job: ModelJob, options: PruneOptions) -> str:
 
     tuning = replace(options.tuning, epochs=options.sparsity_epochs)
     tune(job, job.module, tuning, name="sparsity training", penalty=price)
-    return f"{options.sparsity_epochs} epochs of sparsity training"
+    epochs = "1 epoch" if options.sparsity_epochs == 1 else f"{options.sparsity_epochs} epochs"
+    return f"{epochs} of sparsity training"
 
 
 def _least(module: torch.nn.Module, options: PruneOptions) -> dict[str, int]:
