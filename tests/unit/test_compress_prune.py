@@ -339,3 +339,42 @@ def test_one_epoch_is_said_as_one() -> None:
     options = PruneOptions(sparsity_epochs=1, fine_tune=False)
     changed = Prune().apply(job(Normed().eval(), nets.image(), training=TRAINING), options)
     assert changed.notes[0] == "1 epoch of sparsity training"
+
+
+class Heads(nn.Module):
+    """Attention between two linear layers, added to what it looks at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.attention = nn.Linear(6, 96), nn.MultiheadAttention(96, 3, batch_first=True)
+        self.classify = nn.Linear(96, 5)
+
+    def forward(self, series: torch.Tensor) -> torch.Tensor:
+        x = self.first(series)
+        scores: torch.Tensor = self.classify((x + self.attention(x, x, x)[0]).mean(1))
+        return scores
+
+
+@pytest.mark.parametrize("scope", ["local", "global"])
+@pytest.mark.parametrize("layers", [(), (("first", 0.5),), (("first", 0.3),)])
+@pytest.mark.parametrize("round_to", [1, 8])
+def test_every_head_keeps_its_own_channels(scope: Any, layers: Any, round_to: int) -> None:
+    module = Heads().eval()
+    options = PruneOptions(0.5, scope=scope, layers=layers, round_to=round_to)
+    pruned: Any = Prune().apply(job(copy.deepcopy(module), torch.zeros(1, 4, 6)), options).module
+    whole: Any = module
+    kept = [int((whole.first.weight == row).all(1).nonzero()) for row in pruned.first.weight]
+    heads = [index // 32 for index in kept]
+    assert 0 < heads.count(0) == heads.count(1) == heads.count(2) < 32
+    assert len(kept) % round_to == 0
+
+
+def test_channels_of_heads_are_chosen_by_what_heads_can_spare() -> None:
+    found = find_network(job(Heads().eval(), torch.zeros(1, 4, 6)), "l2", 8)
+    (group,) = found.groups
+    assert group.choices == (24, 48, 72, 96)
+    for count in group.choices[:-1]:
+        options = PruneOptions(layers=((group.name, round(1 - count / 96, 6)),))
+        pruned: Any = Prune().apply(job(Heads().eval(), torch.zeros(1, 4, 6)), options).module
+        assert pruned.first.out_features == count

@@ -177,7 +177,7 @@ class _Groups:
     ) -> None:
         import torch_pruning
 
-        from .pruner import output_layers
+        from .pruner import heads_of, output_layers
 
         self._names = {layer: name for name, layer in module.named_modules()}
         self._graph = torch_pruning.DependencyGraph().build_dependency(module, example_inputs=inputs)
@@ -193,14 +193,15 @@ class _Groups:
                 reason = "the model's outputs are its channels"
             elif name in reasons:
                 reason = reasons[name]
-            elif not reason and size <= round_to:
-                reason = f"it has {size} channels, which go by {round_to}"
+            elif not reason and size <= (step := math.lcm(round_to, heads_of(group))):
+                reason = f"it has {size} channels, which go by {step}"
             importance = None if reason else estimate(group)
             if importance is None:
                 self.kept.append((name, reason or "nothing tells what its channels are worth"))
                 continue
             values = sorted(float(value) for value in importance)
-            self.groups.append(Group(name, tuple(values), choices(size, round_to)))
+            step = math.lcm(round_to, heads_of(group))
+            self.groups.append(Group(name, tuple(values), choices(size, step)))
             for key, times in parts:
                 self.parts.setdefault(key, []).append((name, times))
 

@@ -6,6 +6,7 @@ a group can lose nearly all its channels at once. What it proposes is cut short 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -47,19 +48,26 @@ def freeze(module: torch.nn.Module, trained: Mapping[str, bool]) -> None:
 def prune_step(pruner: Any, least: Mapping[torch.nn.Module, int]) -> None:
     """Prune, and leave each of these layers at least so many of its output channels.
 
+    Of channels that an attention looks at by heads, which torch-pruning takes without regard to them, as many
+    of each head go: those of the next head would move up otherwise.
+
     Args:
         pruner: a ``BasePruner`` of torch-pruning.
         least: multiples of the pruner's ``round_to``.
     """
     for group in pruner.step(interactive=True):
-        root, proposed = group[0].dep.target.module, group[0].idxs
-        if root in least and pruner.DG.is_out_channel_pruning_fn(group[0].dep.handler):
-            spare = pruner.DG.get_out_channels(root) - least[root]
-            if len(proposed) > spare:
-                chosen = _least_important(pruner, group, spare)
+        root, handler, proposed = group[0].dep.target.module, group[0].dep.handler, len(group[0].idxs)
+        if pruner.DG.is_out_channel_pruning_fn(handler):
+            size, heads = pruner.DG.get_out_channels(root), heads_of(group)
+            count = min(proposed, size - least.get(root, 0))
+            if heads > 1:
+                even = (n for n in range(count, 0, -1) if n % heads == 0 == (size - n) % pruner.round_to)
+                count = next(even, 0)
+            if count < proposed or heads > 1:
+                chosen = _least_important(pruner, group, count)
                 if not chosen:
                     continue
-                group = pruner.DG.get_pruning_group(root, group[0].dep.handler, chosen)
+                group = pruner.DG.get_pruning_group(root, handler, chosen)
         group.prune()
 
 
@@ -76,6 +84,12 @@ def output_layers(module: torch.nn.Module, inputs: Inputs) -> list[torch.nn.Modu
     return kept
 
 
+def heads_of(group: Any) -> int:
+    """How many heads look at a group's channels, each at a part of them; 1 without attention."""
+    layers = (dependency.target.module for dependency, _ in group)
+    return math.lcm(*(layer.num_heads for layer in layers if isinstance(layer, torch.nn.MultiheadAttention)))
+
+
 def blocks(graph: Any, layer: torch.nn.Module) -> int:
     """How many blocks a layer's channels are cut into: group convolutions and normalisations."""
     pruner = graph.get_pruner_of_module(layer)
@@ -85,8 +99,8 @@ def blocks(graph: Any, layer: torch.nn.Module) -> int:
 
 
 def blocks_of(graph: Any, group: Any) -> int:
-    """The most blocks that a layer of a group with all its channels cuts them into."""
-    return max(blocks(graph, dependency.target.module) for dependency, _ in group)
+    """The most blocks that a layer of a group with all its channels cuts them into, or its heads do."""
+    return max(heads_of(group), *(blocks(graph, dependency.target.module) for dependency, _ in group))
 
 
 def _least_important(pruner: Any, group: Any, count: int) -> list[int]:
