@@ -59,7 +59,7 @@ def prune_step(pruner: Any, least: Mapping[torch.nn.Module, int]) -> None:
         root, handler, proposed = group[0].dep.target.module, group[0].dep.handler, len(group[0].idxs)
         if pruner.DG.is_out_channel_pruning_fn(handler):
             size, heads = pruner.DG.get_out_channels(root), heads_of(group)
-            count = min(proposed, size - least.get(root, 0))
+            count = max(0, min(proposed, size - least.get(root, 0)))
             if heads > 1:
                 even = (n for n in range(count, 0, -1) if n % heads == 0 == (size - n) % pruner.round_to)
                 count = next(even, 0)
