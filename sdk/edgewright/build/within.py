@@ -8,6 +8,7 @@ steps lose is not theirs to mend: then it cannot be kept, and the error says whe
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -44,41 +45,42 @@ def build_within(
     limit = recipe.max_accuracy_drop
     assert limit is not None
     unlimited = replace(recipe, max_accuracy_drop=None)
-    artifact = plain(unlimited)
-    lost = _lost(artifact, source)
-    if lost <= limit:
+    search = _Search(source, plain, limit)
+    artifact = search.tried(unlimited)
+    if artifact is not None and search.holds:
         return artifact
     if not any(step.technique == _QUANTIZE for step in recipe.steps):
-        raise _cannot(recipe, lost, "no step of it can keep single nodes in floats")
+        raise search.cannot(recipe, "no step of it can keep single nodes in floats")
     before = replace(unlimited, steps=recipe.model_steps, tolerance=recipe.export_tolerance)
-    beforehand = _lost(plain(before), source)
+    exported = plain(before)
+    beforehand = _lost(exported, source)
     if beforehand > limit:
-        raise _cannot(recipe, lost, f"the steps before quantization lose {beforehand:.4g}")
+        raise search.cannot(recipe, f"the steps before quantization lose {beforehand:.4g}")
     quantize = next(step for step in recipe.steps if step.technique == _QUANTIZE)
     found = quantized_alone(
         source,
         before,
         profile,
-        artifact.format,
+        exported.format,
         options=quantize.options,
         cache=cache,
         progress=progress or (lambda _: None),
     )
     ranked = [effect.layer for effect in found.effects if effect.sqnr_db is not None]
-    losses: list[float] = [lost]
 
-    def made(kept: tuple[str, ...], weighted_only: bool) -> Artifact:
+    def made(kept: tuple[str, ...], weighted_only: bool) -> Recipe:
         left = tuple(name for name in ranked if name not in kept)
         only = {"only": left} if weighted_only else {"keep": (*quantize.options.keep, *kept)}
         changed = replace(quantize, options=replace(quantize.options, **only))
         steps = tuple(changed if step is quantize else step for step in recipe.steps)
-        built = plain(replace(unlimited, steps=steps))
-        losses.append(_lost(built, source))
-        return built
+        return replace(unlimited, steps=steps)
 
     def holds(kept: tuple[str, ...], weighted_only: bool) -> bool:
-        made(kept, weighted_only)
-        return losses[-1] <= limit
+        search.tried(made(kept, weighted_only))
+        return search.holds
+
+    def told(kept: tuple[str, ...], weighted_only: bool) -> Artifact:
+        return _told(plain(made(kept, weighted_only)), kept, len(ranked), weighted_only)
 
     most = len(ranked) - 1  # with none left there would be nothing quantized
     for weighted_only in (False, True) if most > 0 else ():
@@ -87,14 +89,48 @@ def build_within(
             at = bisect.bisect_left(
                 within, True, key=lambda count: holds(tuple(ranked[:count]), weighted_only)
             )
-            kept = tuple(ranked[: within.start + at])
-            return _told(made(kept, weighted_only), kept, len(ranked), weighted_only)
+            return told(tuple(ranked[: within.start + at]), weighted_only)
     for effect in reversed(found.effects):
-        if most > 0 and effect.quality is not None and _worse(effect.quality, artifact) <= limit:
+        if most > 0 and effect.quality is not None and _worse(effect.quality, exported) <= limit:
             kept = tuple(name for name in ranked if name != effect.layer)
             if holds(kept, weighted_only=True):
-                return _told(made(kept, weighted_only=True), kept, len(ranked), weighted_only=True)
-    raise _cannot(recipe, min(losses), f"with all but one of {len(ranked)} nodes in floats")
+                return told(kept, weighted_only=True)
+    raise search.cannot(recipe, f"with all but one of {len(ranked)} nodes in floats")
+
+
+class _Search:
+    """Builds that are held to the limit; one that computes too much else than torch does not hold either."""
+
+    def __init__(self, source: WorkloadSource, plain: Callable[[Recipe], Artifact], limit: float) -> None:
+        self._source, self._plain, self._limit = source, plain, limit
+        self._losses: list[float] = []
+        self._refusal: QualityError | None = None
+
+    def tried(self, recipe: Recipe) -> Artifact | None:
+        """What was built; None when it was refused."""
+        try:
+            artifact = self._plain(recipe)
+        except QualityError as error:
+            self._refusal = error
+            self._losses.append(math.inf)
+            return None
+        self._losses.append(_lost(artifact, self._source))
+        return artifact
+
+    @property
+    def holds(self) -> bool:
+        """Whether the last one keeps to the limit."""
+        return self._losses[-1] <= self._limit
+
+    def cannot(self, recipe: Recipe, why: str) -> QualityError:
+        """That nothing which was tried keeps to it; or, when all was refused, why."""
+        least = min(self._losses)
+        if math.isinf(least) and self._refusal is not None:
+            return QualityError(f"{self._refusal.message}; {why}", mend=self._refusal.mend)
+        return QualityError(
+            f"{recipe.name} loses {least:.4g}, {recipe.max_accuracy_drop:.4g} is allowed: {why}",
+            mend="allow more, compress less, or train",
+        )
 
 
 def _lost(artifact: Artifact, source: WorkloadSource) -> float:
@@ -123,10 +159,3 @@ def _told(artifact: Artifact, kept: tuple[str, ...], of: int, weighted_only: boo
     note = f"{len(kept)} of {of} nodes stay in floats{named}{others}"
     notes = (*artifact.provenance.notes, note)
     return replace(artifact, provenance=replace(artifact.provenance, notes=notes))
-
-
-def _cannot(recipe: Recipe, lost: float, why: str) -> QualityError:
-    return QualityError(
-        f"{recipe.name} loses {lost:.4g}, {recipe.max_accuracy_drop:.4g} is allowed: {why}",
-        mend="allow more, compress less, or train",
-    )

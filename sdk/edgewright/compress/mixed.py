@@ -98,7 +98,7 @@ def in_floats(
     def parts(count: int, weighted_only: bool) -> Parts:
         kept = tuple(ranked[:count])
         named = f"{', '.join(kept[:_NAMED])}{f' and {count - _NAMED} more' if count > _NAMED else ''}"
-        said = f"{count} of {len(names)} nodes stay in floats: {named}"
+        said = f"{count} of {len(names)} nodes stay in floats{f': {named}' if kept else ''}"
         if weighted_only:
             said += "; and all without weights"
             return Parts(options.keep, tuple(name for name in names if name not in kept), (said,))
