@@ -11,6 +11,7 @@ import pytest
 import torch
 from tests import nets
 from tests.plain_runner import plain_run
+from torch import nn
 
 from edgewright.compress import FileJob
 from edgewright.compress.fp16 import Fp16, Fp16Options
@@ -203,6 +204,42 @@ def test_fp16_leaves_the_operators_it_is_told_to(tmp_path: Path) -> None:
     kinds = {t.name: t.data_type for t in graph.initializer}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     assert all(kinds.get(node.input[1], 1) == onnx.TensorProto.FLOAT for node in convolutions)
+
+
+class Wide(nn.Module):
+    """In the middle, at the output or in a weight: more than 16 bits hold."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.where = where
+        self.first, self.second = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3)
+        self.register_buffer("large", torch.full((1, 8, 1, 1), 1e6))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = self.first(image).relu()
+        if self.where == "middle":
+            x = (x * 1e6).relu() * 1e-6
+        if self.where == "weight":
+            x = x / self.large * self.large
+        x = torch.as_tensor(self.second(x))
+        return x * 1e6 if self.where == "output" else x
+
+
+@pytest.mark.parametrize("where", ["nowhere", "middle", "weight", "output"])
+def test_fp16_computes_in_fp32_what_is_too_large_for_it(where: str, tmp_path: Path) -> None:
+    work = job(tmp_path, module=Wide(where))
+    notes = Fp16().apply(work, Fp16Options())
+    onnx.checker.check_model(onnx.load(str(work.out)), full_check=True)
+    x = nets.image(99).numpy()
+    assert cosine(run(work.out, x), run(work.source, x)) > 0.9999
+    assert np.isfinite(run(work.out, x)).all()
+    said = [note for note in notes if "nodes stay in fp32, their values are beyond 65504" in note]
+    assert len(said) == (where != "nowhere")
+    halves = [
+        t for t in onnx.load(str(work.out)).graph.initializer if t.data_type == onnx.TensorProto.FLOAT16
+    ]
+    assert any(len(tensor.dims) == 4 for tensor in halves)
 
 
 @pytest.mark.parametrize("format", ["onnx", "tflite"])

@@ -1,4 +1,7 @@
-"""Half precision: weights, and in ONNX the arithmetic, as 16-bit floats. Inputs and outputs stay fp32."""
+"""Half precision: weights, and in ONNX the arithmetic, as 16-bit floats. Inputs and outputs stay fp32.
+
+What 16 bits cannot hold is computed in fp32 in ONNX, see :mod:`.fp16_onnx`; TFLite computes in fp32 anyway.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from edgewright.boundary import foreign
 from edgewright.config import STRICT
-from edgewright.errors import CompressionError
 from edgewright.profile import DeviceProfile
 
 from . import FileJob
@@ -47,34 +48,17 @@ class Fp16:
 
     def apply(self, job: FileJob, options: Fp16Options) -> tuple[str, ...]:
         """See :class:`edgewright.compress.FileTechnique`."""
+        notes: tuple[str, ...] = ()
         if job.format == "onnx":
-            _onnx(job, options)
+            from .fp16_onnx import convert
+
+            notes = convert(job, options.keep)
         else:
             _tflite(job)
         return (
             "fp16 weights, fp32 inputs and outputs; where a kernel lacks fp16 the runtime computes in fp32",
+            *notes,
         )
-
-
-def _onnx(job: FileJob, options: Fp16Options) -> None:
-    import onnx
-
-    from edgewright.export.onnx import write_model
-    from edgewright.export.onnx_tidy import strip
-
-    model = onnx.load(str(job.source))
-    with foreign(CompressionError, "fp16 (onnxruntime)"):
-        from onnxruntime.transformers import float16
-        from onnxruntime.transformers.onnx_model import OnnxModel
-
-        blocked = [*float16.DEFAULT_OP_BLOCK_LIST, *options.keep]
-        half = float16.convert_float_to_float16(model, keep_io_types=True, op_block_list=blocked)
-        OnnxModel.graph_topological_sort(half.graph, is_deterministic=True)
-    kinds = {tensor.data_type for tensor in half.graph.initializer}
-    if onnx.TensorProto.FLOAT16 not in kinds:
-        raise CompressionError("fp16 changed nothing: the graph holds no fp32 weights")
-    strip(half)
-    write_model(half, job.out)
 
 
 def _tflite(job: FileJob) -> None:
