@@ -7,6 +7,7 @@ take it.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _MOST = float(np.finfo(np.float16).max)
 _NAMED = 4
+#: What stays as it was is said from this share of the weights on.
+_WORTH_A_NOTE = 0.05
 
 
 def convert(job: FileJob, keep: Sequence[str]) -> tuple[str, ...]:
@@ -52,15 +55,23 @@ def convert(job: FileJob, keep: Sequence[str]) -> tuple[str, ...]:
         )
         _join(half.graph)
         OnnxModel.graph_topological_sort(half.graph, is_deterministic=True)
-    kinds = {tensor.data_type for tensor in half.graph.initializer}
-    if onnx.TensorProto.FLOAT16 not in kinds:
+    sizes: Counter[int] = Counter()
+    for tensor in half.graph.initializer:
+        sizes[tensor.data_type] += math.prod(tensor.dims)
+    halved, whole = sizes[onnx.TensorProto.FLOAT16], sizes[onnx.TensorProto.FLOAT]
+    if not halved:
         raise CompressionError("fp16 changed nothing: the graph holds no fp32 weights")
     strip(half)
     write_model(half, job.out)
+    share = whole / (whole + halved)
+    notes = (f"{share * 100:.0f} % of the weights stay in fp32",) if share >= _WORTH_A_NOTE else ()
     if not wide:
-        return ()
+        return notes
     named = ", ".join(wide[:_NAMED]) + (f" and {len(wide) - _NAMED} more" if len(wide) > _NAMED else "")
-    return (f"{len(wide)} nodes stay in fp32, their values are beyond {_MOST:.0f}: {named}",)
+    return (
+        *notes,
+        f"{len(wide)} nodes stay in fp32, their values are beyond {_MOST:.0f}: {named}",
+    )
 
 
 def _wide_nodes(model: onnx.ModelProto, job: FileJob) -> list[str]:
