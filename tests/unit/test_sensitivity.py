@@ -195,6 +195,27 @@ def test_a_file_too_far_from_torch_is_one_that_does_not_hold(source: str, folder
         built(source, folder, 1.0, cosine=1.0)
 
 
+@pytest.mark.parametrize("kind", ["onnx", "tflite"])
+def test_weights_of_4_bits_become_weights_of_8(kind: str, source: str, folder: Path) -> None:
+    begin, _, _ = RECIPE.partition("technique")
+    profile, path = load_profile("x86-64-linux"), folder / f"weights-{kind}.toml"
+
+    def made(limit: float) -> Artifact:
+        step = 'technique = "quantize-weights"\nbits = 4\nfewest = 2\n'
+        path.write_text(begin.format(limit=limit) + step)
+        workload, recipe = WorkloadSource.parse(source), load_recipe(path)
+        return build(workload, recipe, profile.name, profile, kind, cache=folder / "cache")
+
+    in_4 = made(1.0)
+    assert in_4.quality
+    limit = (1 - in_4.quality.value) / 2
+    in_8 = made(limit)
+    assert in_8.quality and in_8.quality.value >= 1 - limit and in_8.provenance
+    assert in_8.provenance.notes[-1] == "weights in 8 bits in place of 4, to keep to the accuracy"
+    with pytest.raises(QualityError, match="single nodes in floats, and 8 bits are not enough"):
+        made(0.0)
+
+
 def test_a_limit_that_cannot_be_kept_says_why(source: str, folder: Path) -> None:
     with pytest.raises(QualityError, match=r"limited loses .*, 0 is allowed: with all but one of 3 nodes"):
         built(source, folder, 0.0)

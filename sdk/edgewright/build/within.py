@@ -1,4 +1,4 @@
-"""Keeping to an accuracy: the nodes that break it stay in floats.
+"""Keeping to an accuracy: the nodes that break it stay in floats, and weights of 4 bits become weights of 8.
 
 Nodes are ranked by the damage each does when it alone is quantized, and as few of the worst as it takes are
 kept; how many, bisection finds. Where that is not enough, what has no weights stays in floats too. What other
@@ -19,7 +19,7 @@ from edgewright.profile import DeviceProfile
 from edgewright.recipe import Recipe
 from edgewright.workloads import WorkloadSource
 
-_QUANTIZE = "quantize"
+_QUANTIZE, _WEIGHTS = "quantize", "quantize-weights"
 _NAMED = 4
 
 
@@ -49,8 +49,14 @@ def build_within(
     artifact = search.tried(unlimited)
     if artifact is not None and search.holds:
         return artifact
+    finer = _in_8_bits(unlimited)
+    if finer is not None:
+        unlimited, artifact = finer, search.tried(finer)
+        if artifact is not None and search.holds:
+            return _noted(artifact, "weights in 8 bits in place of 4, to keep to the accuracy")
     if not any(step.technique == _QUANTIZE for step in recipe.steps):
-        raise search.cannot(recipe, "no step of it can keep single nodes in floats")
+        more = ", and 8 bits are not enough" if finer else ""
+        raise search.cannot(recipe, f"no step of it can keep single nodes in floats{more}")
     before = replace(unlimited, steps=recipe.model_steps, tolerance=recipe.export_tolerance)
     exported = plain(before)
     beforehand = _lost(exported, source)
@@ -150,12 +156,26 @@ def _worse(value: float, artifact: Artifact) -> float:
     return max(0.0, worse if artifact.quality.higher_is_better else -worse)
 
 
+def _in_8_bits(recipe: Recipe) -> Recipe | None:
+    """The same with the weights in 8 bits that it has in 4; None where there are none."""
+    steps = tuple(
+        replace(step, options=replace(step.options, bits=8))
+        if step.technique == _WEIGHTS and step.options.bits == 4
+        else step
+        for step in recipe.steps
+    )
+    return replace(recipe, steps=steps) if steps != recipe.steps else None
+
+
 def _told(artifact: Artifact, kept: tuple[str, ...], of: int, weighted_only: bool) -> Artifact:
     """The artifact with a note of what stayed in floats."""
-    assert artifact.provenance is not None
     more = f" and {len(kept) - _NAMED} more" if len(kept) > _NAMED else ""
     named = f": {', '.join(kept[:_NAMED])}{more}" if kept else ""
     others = "; and all without weights" if weighted_only else ""
-    note = f"{len(kept)} of {of} nodes stay in floats{named}{others}"
+    return _noted(artifact, f"{len(kept)} of {of} nodes stay in floats{named}{others}")
+
+
+def _noted(artifact: Artifact, note: str) -> Artifact:
+    assert artifact.provenance is not None
     notes = (*artifact.provenance.notes, note)
     return replace(artifact, provenance=replace(artifact.provenance, notes=notes))
