@@ -18,6 +18,7 @@ from edgewright.temporary import work_folder
 from edgewright.workload import Array
 
 from . import FileJob
+from .biases_tflite import with_plain_biases
 from .calibration_tflite import observer, ranges_of
 from .mixed import in_floats, ranges_note
 
@@ -68,7 +69,8 @@ class StaticTflite:
     def __init__(self, job: FileJob, options: QuantizeOptions) -> None:
         self._job = job
         self._options = options
-        self._content = bytearray(job.source.read_bytes())
+        places = {kind: _PLACES.get(kind, {}).get("bias_index", 2) for kind in CHANNEL_AXIS}
+        self._content = with_plain_biases(bytearray(job.source.read_bytes()), places)
         self._ranges = ranges_of(self._content, _int8_recipe(options), job, options)
         _raise_dead_channels(self._content, self._ranges)
         if options.reduce_range:
