@@ -352,6 +352,7 @@ class Places(nn.Module):
         self.branch = nn.Conv2d(8, 8, 3, padding=1)
         self.other = nn.Conv2d(8, 8, 1)
         self.up = nn.ConvTranspose1d(8, 8, 2, stride=2)
+        self.groups = nn.ConvTranspose2d(8, 8, 2, stride=2, groups=4)
         with torch.no_grad():
             self.branch.weight *= 20
         self.last = nn.Conv2d(channels, 5, 1)
@@ -381,6 +382,7 @@ BETWEEN: dict[str, tuple[Callable[[Places, torch.Tensor], torch.Tensor], int, fl
         0.25,
     ),
     "transposed": (lambda net, x: net.up(x.flatten(2)).relu().unflatten(2, (16, -1)), 8, 0),
+    "transposed in groups": (lambda net, x: net.groups(pooled(x)).relu(), 8, 0),
     "a gate": (lambda net, x: x * net.branch(x).sigmoid(), 8, 0),
     "a gate, concatenated": (lambda net, x: torch.cat([net.branch(x).sigmoid(), x], 1), 16, 0.25),
     "nothing": (lambda net, x: (net.branch(x) - 1e4).relu(), 8, 0),

@@ -11,11 +11,14 @@ from tests import nets
 from tests.plain_runner import plain_run
 from torch import nn
 
-from edgewright.compress import FileJob
+from edgewright.compress import FileJob, ModelJob
 from edgewright.compress.biases_tflite import with_plain_biases
+from edgewright.compress.grouped import Groups, take_apart, with_norm_folded
+from edgewright.compress.qat import Qat, QatOptions
 from edgewright.compress.quantize import Quantize, QuantizeOptions
 from edgewright.export import Request, exporter
 from edgewright.profiles import load_profile
+from edgewright.workload import Training, Workload
 from edgewright.workload_check import torch_outputs
 
 X86 = load_profile("x86-64-linux")
@@ -85,3 +88,73 @@ def test_what_is_a_bias_and_something_else_stays_for_the_other(tmp_path: Path) -
     assert list(graph.tensors[shift].shape) == [1, 1, 1, 32]
     assert list(graph.tensors[transposed.inputs[3]].shape) == [32]
     assert graph.operators[-1].inputs[-1] == shift
+
+
+@pytest.mark.parametrize("format", ["onnx", "tflite"])
+def test_groups_are_quantized(format: str, tmp_path: Path) -> None:
+    module = decoder(groups=4)
+    work = job(tmp_path, format, module)
+    Quantize().apply(work, QuantizeOptions())
+    assert distance(work, module) < 0.03
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("groups", [1, 4])
+def test_a_normalisation_is_folded_into_groups_too(groups: int, bias: bool) -> None:
+    layer = nn.ConvTranspose2d(8, 12, 3, stride=2, output_padding=1, groups=groups, bias=bias).eval()
+    norm = nn.BatchNorm2d(12).eval()
+    for tensor in (norm.weight.data, norm.running_var, norm.running_mean):
+        assert tensor is not None
+        tensor.uniform_(0.5, 2.0, generator=torch.Generator().manual_seed(1))
+    image = torch.randn(2, 8, 5, 5, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        assert torch.allclose(with_norm_folded(layer, norm)(image), norm(layer(image)), atol=1e-5)
+
+
+def test_groups_taken_apart_compute_the_same() -> None:
+    torch.manual_seed(0)
+    whole, other = nn.ConvTranspose1d(8, 12, 3, 2, 1, 1, groups=4), nn.ConvTranspose2d(8, 8, 2, groups=8)
+    other.bias = None
+    module = nn.ModuleDict({"first": whole, "again": whole, "other": other, "plain": nn.Conv1d(8, 8, 1)})
+    line, image = torch.randn(2, 8, 5), torch.randn(2, 8, 5, 5)
+    with torch.no_grad():
+        want = whole(line), whole(line, [9]), other(image)
+        assert take_apart(module) == 2
+        first = module["first"]
+        assert isinstance(first, Groups) and module["again"] is first and len(first.groups) == 4
+        got = first(line), first(line, [9]), module["other"](image)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(want, got, strict=True))
+
+
+def test_groups_whose_weight_is_shared_stay_whole() -> None:
+    module = nn.Sequential(nn.ConvTranspose1d(8, 8, 3, groups=4), nn.ConvTranspose1d(8, 8, 3, groups=4))
+    module[1].weight = module[0].weight
+    assert take_apart(module) == 0
+
+
+def test_groups_that_stay_whole_are_trained_with_one_scale() -> None:
+    """As a functional call has them, which no layer stands for."""
+
+    class Functional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.weight = nn.Conv2d(3, 8, 3), nn.Parameter(torch.randn(8, 3, 2, 2) / 4)
+            self.shift = nn.Parameter(torch.ones(12))
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            x = torch.relu(self.first(image))
+            return nn.functional.conv_transpose2d(x, self.weight, self.shift, groups=4).mean((2, 3))
+
+    module = Functional().eval()
+    data = [(image[0], module(image)[0].detach()) for image in map(nets.image, range(16))]
+    workload = Workload(
+        "net",
+        module,
+        (nets.image(),),
+        training=Training(data, nn.functional.mse_loss, epochs=1, batch_size=8),
+    )
+    changed = Qat().apply(ModelJob(module, workload), QatOptions())
+    weight = changed.module.get_parameter("weight").detach()
+    codes = weight / (weight.abs().max() / 127)
+    assert torch.allclose(codes, codes.round(), atol=1e-3)

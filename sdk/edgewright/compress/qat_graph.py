@@ -18,6 +18,7 @@ from edgewright.boundary import foreign
 from edgewright.errors import CompressionError
 
 from .calibration import Range
+from .grouped import is_grouped, with_norm_folded
 from .qat_fakes import Activation, Bias, Passage, Phase, Weight
 
 _aten = torch.ops.aten
@@ -220,8 +221,7 @@ def fold_norms(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> int:
             norm, nn.modules.batchnorm._BatchNorm
         ):
             continue
-        transposed = isinstance(layer, nn.modules.conv._ConvTransposeNd)
-        module.set_submodule(names[0], nn.utils.fuse_conv_bn_eval(layer, norm, transposed))
+        module.set_submodule(names[0], with_norm_folded(layer, norm))
         module.set_submodule(names[1], nn.Identity())
         count += 1
     return count
@@ -267,8 +267,8 @@ def _is_float(node: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.dtype == torch.float32
 
 
-def _weight(node: fx.Node) -> tuple[fx.Node, int] | None:
-    """The weight of an operator and its axis of output channels."""
+def _weight(node: fx.Node) -> tuple[fx.Node, int | None] | None:
+    """The weight of an operator and its axis of output channels, if it has one: see grouped.py."""
     axis = _WEIGHTED.get(_op(node))
     if axis is None or len(node.args) < 2:
         return None
@@ -279,7 +279,7 @@ def _weight(node: fx.Node) -> tuple[fx.Node, int] | None:
         weight = weight.args[0]
     if not _is_float(weight) or weight.op != "get_attr" or weight.meta["val"].dim() < 2:
         return None
-    return weight, axis
+    return weight, None if _op(node).startswith("conv_transpose") and is_grouped(node) else axis
 
 
 def _places(graph: fx.Graph) -> list[fx.Node]:

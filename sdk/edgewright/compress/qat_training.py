@@ -16,6 +16,7 @@ from edgewright.workload import Array, Training
 
 from . import Changed, FileJob, ModelJob
 from .calibration import Observe, Range
+from .grouped import take_apart
 from .qat_fakes import Weight
 from .qat_graph import TRACED, Simulation, fold_norms, simulate, traced
 from .quantize import QuantizeOptions
@@ -41,6 +42,7 @@ def trained(job: ModelJob, options: QatOptions, chosen: Int8Format) -> Changed:
     assert training is not None
     inputs = _batch(training, range(min(TRACED, len(training.data))))
     folded = fold_norms(job.module, inputs)
+    apart = take_apart(job.module)
     bits = 7 if chosen.reduce_range else 8
     batches = options.warmup_epochs * -(-len(training.data) // training.batch_size)
 
@@ -66,6 +68,8 @@ def trained(job: ModelJob, options: QatOptions, chosen: Int8Format) -> Changed:
     note = f"trained for 8-bit activations and {bits}-bit weights per {per}: {options.tuning.epochs} epochs"
     if folded:
         note += f", {folded} normalisations folded beforehand"
+    if apart:
+        note += f", {apart} transposed convolutions taken apart into their groups"
     samples = _samples(training, job.workload.example_inputs)
     return Changed(job.module.eval(), (note,), _Finish(simulation.eval(), samples, chosen), kept)
 

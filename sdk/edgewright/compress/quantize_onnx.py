@@ -133,6 +133,11 @@ class StaticOnnx:
         model.CopyFrom(self._model)
         types = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
         symmetric = self._options.symmetric
+        extra: dict[str, object] = {} if symmetric is None else {"ActivationSymmetric": symmetric}
+        if self._chosen.per_channel and (grouped := grouped_transposed(model)):
+            extra["TensorQuantOverrides"] = {
+                name: [{"quant_type": types[self._chosen.weight]}] for name in grouped
+            }
         quantizer = QDQQuantizer(
             model,
             per_channel=self._chosen.per_channel,
@@ -143,7 +148,7 @@ class StaticOnnx:
             nodes_to_quantize=list(only),
             nodes_to_exclude=list(keep),
             op_types_to_quantize=sorted({*QDQRegistry, *QLinearOpsRegistry}),
-            extra_options={} if symmetric is None else {"ActivationSymmetric": symmetric},
+            extra_options=extra,
         )
         quantizer.quantize_model()
         keep_floats(quantizer.model.model)
@@ -168,6 +173,20 @@ class StaticOnnx:
 
         count = correct(self._model, onnx.load(str(quantized)), self._job.calibration, self._job.tell)
         return (f"{count} biases corrected for the rounding of their weights",)
+
+
+def grouped_transposed(model: onnx.ModelProto) -> tuple[str, ...]:
+    """The weights of transposed convolutions in groups: none of their axes is that of output channels.
+
+    It holds the channels of one group, and a scale for each of those would leave the bias without its own.
+    """
+    constants = {tensor.name for tensor in model.graph.initializer}
+    found = (
+        node.input[1]
+        for node in model.graph.node
+        if node.op_type == "ConvTranspose" and any(a.name == "group" and a.i > 1 for a in node.attribute)
+    )
+    return tuple(dict.fromkeys(name for name in found if name in constants))
 
 
 def _check_names(model: onnx.ModelProto, names: tuple[str, ...]) -> None:
