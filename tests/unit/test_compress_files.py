@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from torch import nn
 
 from edgewright.compress import FileJob
 from edgewright.compress.fp16 import Fp16, Fp16Options
+from edgewright.compress.qat import Qat, QatOptions
 from edgewright.compress.quantize import Quantize, QuantizeOptions
 from edgewright.compress.quantize_onnx import host_cpu_flags
-from edgewright.errors import BuildError, CompressionError, UnsupportedError
+from edgewright.errors import BuildError, CompressionError, ConfigError, UnsupportedError
 from edgewright.export import Request, exporter
-from edgewright.profile import DeviceProfile
+from edgewright.profile import DeviceProfile, Int8Format
 from edgewright.profiles import load_profile
 from edgewright.workload import Array
 from edgewright.workload_check import torch_outputs
@@ -185,6 +187,22 @@ def test_changing_nothing_is_an_error(technique: Any, options: Any, format: str,
 def test_what_tflite_has_not_is_unsupported(options: QuantizeOptions) -> None:
     with pytest.raises(UnsupportedError, match="TFLite has no"):
         Quantize().profile_facts(options, ARM, "tflite")
+
+
+def test_integers_that_no_kernel_multiplies_are_one_clear_line() -> None:
+    unsigned = replace(ARM, numeric=replace(ARM.numeric, int8=Int8Format("uint8", "uint8")))
+    cases: tuple[tuple[Any, Any, DeviceProfile, str], ...] = (
+        (Quantize(), QuantizeOptions(weight="uint8"), ARM, "leave weight out"),
+        (Quantize(), QuantizeOptions(activation="int8", weight="uint8"), X86, "give both the same type"),
+        (Quantize(), QuantizeOptions(activation="int8"), unsigned, "leave activation out"),
+        (Qat(), QatOptions(activation="int8"), unsigned, "leave activation out"),
+    )
+    for technique, options, profile, mend in cases:
+        with pytest.raises(ConfigError, match="no kernel multiplies int8 activations by uint8") as told:
+            technique.profile_facts(options, profile, "onnx")
+        assert told.value.mend == mend
+        with pytest.raises(ConfigError, match="no kernel"):
+            technique.on_device(options, profile)
 
 
 @pytest.mark.parametrize("format", ["onnx", "tflite"])

@@ -22,7 +22,7 @@ from edgewright.errors import UnsupportedError
 from edgewright.profile import DeviceProfile, Int8Format
 
 from . import Changed, ModelJob
-from .on_device import integers
+from .on_device import integers, with_wishes
 from .tuning import Tuning, training_of
 
 #: Without normalisations a model learns safely at a share of the rate that it was fine-tuned at.
@@ -50,11 +50,12 @@ class QatOptions:
     def format_for(self, profile: DeviceProfile | None) -> Int8Format:
         """The integer format: these options where they say, else the profile's, else plain 8 bits."""
         default = profile.numeric.int8 if profile else Int8Format("uint8", "int8")
-        return Int8Format(
-            activation=self.activation or default.activation,
-            weight=default.weight,
-            per_channel=default.per_channel if self.per_channel is None else self.per_channel,
-            reduce_range=default.reduce_range if self.reduce_range is None else self.reduce_range,
+        return with_wishes(
+            default,
+            "qat",
+            activation=self.activation,
+            per_channel=self.per_channel,
+            reduce_range=self.reduce_range,
         )
 
 

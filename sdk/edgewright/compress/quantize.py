@@ -13,7 +13,7 @@ from edgewright.errors import CompressionError, ConfigError, UnsupportedError
 from edgewright.profile import DeviceProfile, Int8Format
 
 from . import FileJob
-from .on_device import integers
+from .on_device import integers, with_wishes
 
 _PERCENTILE = 99.99
 
@@ -89,11 +89,13 @@ class QuantizeOptions:
                 per_channel=default.per_channel if self.per_channel is None else self.per_channel,
                 reduce_range=False,
             )
-        return Int8Format(
-            activation=self.activation or default.activation,
-            weight=self.weight or default.weight,
-            per_channel=default.per_channel if self.per_channel is None else self.per_channel,
-            reduce_range=default.reduce_range if self.reduce_range is None else self.reduce_range,
+        return with_wishes(
+            default,
+            "quantize",
+            activation=self.activation,
+            weight=self.weight,
+            per_channel=self.per_channel,
+            reduce_range=self.reduce_range,
         )
 
 
