@@ -22,6 +22,7 @@ from . import FileJob
 from .calibration import calibrate
 from .calibration_onnx import as_tensors_range, observer, open_session
 from .keep_floats_onnx import keep_floats
+from .left_in_floats import onnx_note
 from .mixed import in_floats, ranges_note
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ _MIDDLE = 128
 _VNNI = frozenset({"avx_vnni", "avx512_vnni"})
 #: Nodes with weights to quantize.
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_RECURRENT = ("GRU", "LSTM", "RNN")
-#: A share of weights in floats.
-_WORTH_A_NOTE = 0.05
 _DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeLSTM")
 
 
@@ -82,7 +80,7 @@ def quantize(job: FileJob, options: QuantizeOptions, chosen: Int8Format) -> tupl
     return (
         _format_note(chosen, options),
         *notes,
-        *_floats_note(model),
+        *onnx_note(model),
         *_saturation_note(job, chosen, options.mode),
     )
 
@@ -250,28 +248,6 @@ def _format_note(chosen: Int8Format, options: QuantizeOptions) -> str:
     reduced = " in 7 bits" if chosen.reduce_range else ""
     said = f"static int8: {chosen.activation} activations x {chosen.weight} weights{reduced} per {per}"
     return f"{said}{ranges_note(options)}"
-
-
-def _floats_note(model: onnx.ModelProto) -> tuple[str, ...]:
-    """Which operators' weights stayed in floats, where these are many."""
-    import onnx
-
-    tensors = {tensor.name: tensor for tensor in model.graph.initializer if len(tensor.dims) > 1}
-    integers = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
-    coded = sum(int(np.prod(t.dims)) for t in tensors.values() if t.data_type in integers)
-    floats: Counter[str] = Counter()
-    operators: Counter[str] = Counter()
-    for node in model.graph.node:
-        left = [tensors[name] for name in node.input[1:3] if name in tensors]
-        size = sum(int(np.prod(t.dims)) for t in left if t.data_type == onnx.TensorProto.FLOAT)
-        if size and node.op_type in (*WEIGHTED, *_RECURRENT):
-            floats[node.op_type] += size
-            operators[node.op_type] += 1
-    share = floats.total() / max(1, floats.total() + coded)
-    if share < _WORTH_A_NOTE:
-        return ()
-    named = " and ".join(f"{count} {kind}" for kind, count in operators.items())
-    return (f"{share * 100:.0f} % of the weights stay in floats, those of {named}",)
 
 
 def _saturation_note(job: FileJob, chosen: Int8Format, mode: str) -> tuple[str, ...]:
