@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 from pydantic.dataclasses import dataclass
 
 from edgewright.config import STRICT
+from edgewright.errors import UnsupportedError
 from edgewright.profile import DeviceProfile
 
 from . import FileJob
@@ -38,6 +39,8 @@ class Fp16:
         self, options: Fp16Options, profile: DeviceProfile, format: str
     ) -> Mapping[str, object]:
         """Nothing: a device without fp16 arithmetic still runs the file, computing in fp32."""
+        if format == "tflite":
+            _refuse_in_tflite(options)
         return {}
 
     def on_device(self, options: Fp16Options, profile: DeviceProfile) -> tuple[str, ...]:
@@ -48,20 +51,27 @@ class Fp16:
 
     def apply(self, job: FileJob, options: Fp16Options) -> tuple[str, ...]:
         """See :class:`edgewright.compress.FileTechnique`."""
-        notes: tuple[str, ...] = ()
         if job.format == "onnx":
             from .fp16_onnx import convert
 
             notes = convert(job, options.keep)
         else:
-            _tflite(job)
+            _refuse_in_tflite(options)
+            notes = _tflite(job)
         return (
             "fp16 weights, fp32 inputs and outputs; where a kernel lacks fp16 the runtime computes in fp32",
             *notes,
         )
 
 
-def _tflite(job: FileJob) -> None:
+def _refuse_in_tflite(options: Fp16Options) -> None:
+    if options.keep:
+        raise UnsupportedError(
+            "TFLite has no keep for fp16: it names operator types of ONNX", mend="leave it out"
+        )
+
+
+def _tflite(job: FileJob) -> tuple[str, ...]:
     from .quantize_tflite import quantize_weights_to_fp16
 
-    quantize_weights_to_fp16(job)
+    return quantize_weights_to_fp16(job)

@@ -20,6 +20,7 @@ from edgewright.workload import Array
 from . import FileJob
 from .biases_tflite import with_plain_biases
 from .calibration_tflite import observer, ranges_of
+from .left_in_floats import tflite_note
 from .mixed import in_floats, ranges_note
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def quantize(job: FileJob, options: QuantizeOptions) -> tuple[str, ...]:
     activations = "int8 activations x " if options.mode == "static" else ""
     ranges = ranges_note(options) if options.mode == "static" else ""
     said = f"{options.mode} int8: {activations}int8 weights per {per}, float inputs and outputs{ranges}"
-    return (said, *notes)
+    return (said, *notes, *tflite_note(result))
 
 
 class StaticTflite:
@@ -154,8 +155,8 @@ def _check_names(content: bytearray, names: tuple[str, ...]) -> None:
             raise CompressionError(f"quantize: no node is called {name!r}", mend=did_you_mean(name, known))
 
 
-def quantize_weights_to_fp16(job: FileJob) -> None:
-    """Write ``job.out`` with weights as 16-bit floats, widened when the model is loaded."""
+def quantize_weights_to_fp16(job: FileJob) -> tuple[str, ...]:
+    """Write ``job.out`` with weights as 16-bit floats, widened when the model is loaded; says what is not."""
     with foreign(CompressionError, "fp16 (ai-edge-quantizer)"):
         manager = _manager()
         from ai_edge_quantizer.algorithm_manager import AlgorithmName
@@ -169,22 +170,63 @@ def quantize_weights_to_fp16(job: FileJob) -> None:
         )
         result = _quantize(bytearray(job.source.read_bytes()), manager, None)
     _write(job, result, np.float16, "fp16")
+    return tflite_note(result)
 
 
-def quantize_weights_only(job: FileJob, bits: int) -> None:
-    """Write ``job.out`` with weights as integers of so many bits, widened when they are used."""
+def quantize_weights_only(job: FileJob, bits: int, fewest: int) -> tuple[str, ...]:
+    """Write ``job.out`` with weights as integers, widened when they are used; says which are not.
+
+    Args:
+        fewest: weights with fewer elements stay in floats.
+    """
+    content = bytearray(job.source.read_bytes())
     with foreign(CompressionError, "quantize-weights (ai-edge-quantizer)"):
         manager = _manager()
+        from ai_edge_quantizer.algorithm_manager import AlgorithmName
         from ai_edge_quantizer.qtyping import QuantGranularity, TFLOperationName
 
+        everything = TFLOperationName.ALL_SUPPORTED
         manager.add_weight_only_config(
             regex=_EVERYTHING,
-            operation_name=TFLOperationName.ALL_SUPPORTED,
+            operation_name=everything,
             num_bits=bits,
             granularity=QuantGranularity.CHANNELWISE,
         )
-        result = _quantize(bytearray(job.source.read_bytes()), manager, None)
+        sizes = _constant_sizes(content)
+        largest = max(sizes.values(), default=0)
+        if largest < fewest:
+            raise CompressionError(
+                "quantize-weights changed nothing: the largest constant that an operator takes has"
+                f" {largest} floats of {fewest}",
+                mend="lower fewest" if largest > 1 else "",
+            )
+        for name in (name for name, size in sizes.items() if size < fewest):
+            manager.add_quantization_config(
+                _called(name), everything, algorithm_key=AlgorithmName.NO_QUANTIZE
+            )
+        result = _quantize(content, manager, None)
     _write(job, result, np.int8, "quantize-weights")
+    return tflite_note(result)
+
+
+def _constant_sizes(content: bytearray) -> dict[str, int]:
+    """How many floats the largest constant has that an operator takes, by the operator's name."""
+    from ai_edge_litert.schema_py_generated import TensorType
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffers
+
+    model = flatbuffers.read_model(memoryview(content))
+    found = {}
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            taken = [graph.tensors[number] for number in operator.inputs if number >= 0]
+            held = [
+                math.prod(map(int, tensor.shape))
+                for tensor in taken
+                if tensor.type == TensorType.FLOAT32 and model.buffers[tensor.buffer].data is not None
+            ]
+            if held and len(operator.outputs):
+                found[flatbuffers.get_tensor_name(graph.tensors[operator.outputs[0]])] = max(held)
+    return found
 
 
 def _manager() -> Any:

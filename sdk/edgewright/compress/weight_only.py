@@ -65,13 +65,11 @@ class WeightOnly:
         if job.format == "onnx":
             from .weight_only_onnx import quantize_weights
 
-            count = quantize_weights(job, options)
-            operators = "operator" if count == 1 else "operators"
-            return (f"the weights of {count} {operators} in {options.bits} bits, one scale a channel",)
+            return quantize_weights(job, options)
         from .quantize_tflite import quantize_weights_only
 
-        quantize_weights_only(job, options.bits)
-        return (f"weights in {options.bits} bits, one scale a channel",)
+        said = f"weights in {options.bits} bits, one scale a channel"
+        return (said, *quantize_weights_only(job, options.bits, options.fewest))
 
 
 def codes_and_scales(rows: Array, bits: int) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ from edgewright.errors import CompressionError
 from edgewright.export.onnx import write_model
 
 from . import FileJob
+from .left_in_floats import onnx_note
 from .weight_only import codes_and_scales
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 _OPSET_INT4, _IR_INT4 = 21, 10
 
 
-def quantize_weights(job: FileJob, options: WeightOnlyOptions) -> int:
-    """Write ``job.out``; how many operators have integer weights now.
+def quantize_weights(job: FileJob, options: WeightOnlyOptions) -> tuple[str, ...]:
+    """Write ``job.out``; says how many operators have integer weights now, and which have not.
 
     Raises:
         CompressionError: onnx fails, or there are no weights large enough.
@@ -72,7 +73,9 @@ def quantize_weights(job: FileJob, options: WeightOnlyOptions) -> int:
         model.graph.initializer.extend(kept)
         model.graph.node.extend(nodes)
         write_model(model, job.out)
-    return count
+        operators = "operator" if count == 1 else "operators"
+        said = f"the weights of {count} {operators} in {options.bits} bits, one scale a channel"
+        return (said, *onnx_note(model))
 
 
 def _widened(model: onnx.ModelProto, tensor: onnx.TensorProto, axis: int, bits: int) -> onnx.NodeProto:
