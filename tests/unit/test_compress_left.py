@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 from tests import nets
+from tests.plain_runner import plain_run
 from torch import nn
 
 from edgewright.compress import FileJob
 from edgewright.compress.fp16 import Fp16, Fp16Options
 from edgewright.compress.quantize import Quantize, QuantizeOptions
-from edgewright.compress.weight_only import WeightOnly, WeightOnlyOptions
+from edgewright.compress.weight_only import WeightOnly, WeightOnlyOptions, codes_and_scales
 from edgewright.compress.weights import stored_tensors
 from edgewright.errors import CompressionError, UnsupportedError
 from edgewright.export import Request, exporter
@@ -108,3 +109,35 @@ def test_fp16_keeps_no_operators_in_tflite(tmp_path: Path) -> None:
         Fp16().profile_facts(options, X86, "tflite")
     with pytest.raises(UnsupportedError, match="TFLite has no keep for fp16"):
         Fp16().apply(job(tmp_path, "tflite", nets.Dense(), torch.randn(1, 8)), options)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("bits", [8, 4])
+def test_tables_are_looked_up_in_few_bits(bits: Any, tied: bool, tmp_path: Path) -> None:
+    module = Tokens()
+    if tied:
+        module.classify = nn.Linear(16, 100)
+        module.classify.weight = module.table.weight
+    work = job(tmp_path, "onnx", module, TOKENS)
+    WeightOnly().apply(work, WeightOnlyOptions(bits=bits, fewest=64))
+    assert not [t for t in stored_tensors(work.out, "onnx") if t.dtype == np.float32 and t.ndim > 1]
+    with torch.no_grad():
+        for weight in dict.fromkeys([module.table.weight, module.classify.weight]):
+            codes, scales = codes_and_scales(weight.numpy(), bits)
+            weight.copy_(torch.from_numpy(codes * scales[:, None]))
+        want = module(TOKENS).numpy()
+    (got,) = plain_run([work.out], "onnx", inputs=[TOKENS.numpy()]).outputs.values()
+    assert np.abs(got - want).max() < 1e-5
+
+
+def test_a_table_that_is_needed_as_it_is_stays_in_floats(tmp_path: Path) -> None:
+    class Summed(Tokens):
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            whole = (self.table.weight * tokens.float().mean()).sum(0)
+            scores: torch.Tensor = self.classify(self.table(tokens) + whole)
+            return scores
+
+    work = job(tmp_path, "onnx", Summed(), TOKENS)
+    notes = WeightOnly().apply(work, WeightOnlyOptions(fewest=64))
+    assert notes[0] == "the weights of 1 operator in 8 bits, one scale a channel"
+    assert notes[1].startswith("93 % of the weights stay in floats, those of 1 ")

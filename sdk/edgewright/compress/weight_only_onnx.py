@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Since when DequantizeLinear takes 4-bit integers, and the IR that came with it.
 _OPSET_INT4, _IR_INT4 = 21, 10
+#: Operators that take a table: its rows are looked up, or it is turned for a product of matrices.
+_OF_TABLES = ("Gather", "Transpose")
 
 
 def quantize_weights(job: FileJob, options: WeightOnlyOptions) -> tuple[str, ...]:
@@ -49,6 +51,8 @@ def quantize_weights(job: FileJob, options: WeightOnlyOptions) -> tuple[str, ...
                 tensor = tensors.get(name)
                 if tensor is None or tensor.data_type != onnx.TensorProto.FLOAT:
                     continue
+                if node.op_type in _OF_TABLES and (len(tensor.dims) != 2 or _is_used_otherwise(model, name)):
+                    continue
                 size = int(np.prod(tensor.dims))
                 largest = max(largest, size)
                 if size < options.fewest:
@@ -62,13 +66,16 @@ def quantize_weights(job: FileJob, options: WeightOnlyOptions) -> tuple[str, ...
         if not count:
             raise CompressionError(
                 "quantize-weights changed nothing: of the constant weights of convolutions, products of"
-                f" matrices and recurrent layers the largest has {largest} floats of {options.fewest}",
+                " matrices, tables and recurrent layers the largest has"
+                f" {largest} floats of {options.fewest}",
                 mend="lower fewest" if largest > 1 else "",
             )
-        kept = [
-            tensor for tensor in model.graph.initializer if tensor.name not in done or _is_used(model, tensor)
-        ]
         nodes = [*added, *model.graph.node]
+        if options.bits == 8:
+            nodes = _widened_late(nodes)
+        kept = [
+            tensor for tensor in model.graph.initializer if tensor.name not in done or _is_used(nodes, tensor)
+        ]
         del model.graph.initializer[:], model.graph.node[:]
         model.graph.initializer.extend(kept)
         model.graph.node.extend(nodes)
@@ -100,6 +107,10 @@ def _widened(model: onnx.ModelProto, tensor: onnx.TensorProto, axis: int, bits: 
 def _weights(node: onnx.NodeProto) -> tuple[tuple[int, int], ...]:
     """Which inputs of the operator are weights, and the axis of output channels of each."""
     match node.op_type:
+        case "Transpose" if not any(list(a.ints) == [0, 1] for a in node.attribute):
+            return ((0, 0),)
+        case "Gather" if not any(a.name == "axis" and a.i for a in node.attribute):
+            return ((0, 0),)  # a table of which rows are looked up
         case "Conv":
             return ((1, 0),)
         case "ConvTranspose":
@@ -114,8 +125,70 @@ def _weights(node: onnx.NodeProto) -> tuple[tuple[int, int], ...]:
     return ()
 
 
-def _is_used(model: onnx.ModelProto, tensor: onnx.TensorProto) -> bool:
-    return any(tensor.name in node.input for node in model.graph.node)
+def _widened_late(nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """The graph's nodes, with codes looked up and turned instead of floats, so that less is widened.
+
+    What comes out is the same to the bit, and turned codes a runtime can keep. Four bits have no such way:
+    no kernel looks them up.
+    """
+    from onnx import helper
+
+    widened = {node.output[0]: node for node in nodes if node.name.endswith("_widen")}
+    found = []
+    for node in nodes:
+        table = widened.get(node.input[0]) if node.op_type in _OF_TABLES else None
+        if table is None or helper.get_node_attr_value(table, "axis") != 0:
+            found.append(node)
+            continue
+        codes, scales = table.input
+        result = node.output[0]
+        if node.op_type == "Transpose":
+            turned = f"{result}_codes"
+            found += [
+                helper.make_node("Transpose", [codes], [turned], turned, perm=[1, 0]),
+                helper.make_node("DequantizeLinear", [turned, scales], [result], node.name, axis=1),
+            ]
+        else:
+            found += _looked_up(codes, scales, node)
+    taken = {name for node in found for name in node.input}
+    return [node for node in found if not node.name.endswith("_widen") or node.output[0] in taken]
+
+
+def _looked_up(codes: str, scales: str, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    import onnx
+    from onnx import helper
+
+    result, rows = node.output[0], node.input[1]
+    parts = ("codes", "scales", "floats", "each", "axis")
+    found, scale, floats, each, axis = (f"{result}_{part}" for part in parts)
+    return [
+        helper.make_node("Gather", [codes, rows], [found], found),
+        helper.make_node("Cast", [found], [floats], floats, to=onnx.TensorProto.FLOAT),
+        helper.make_node("Gather", [scales, rows], [scale], scale),
+        helper.make_node("Constant", [], [axis], axis, value_ints=[-1]),
+        helper.make_node("Unsqueeze", [scale, axis], [each], each),
+        helper.make_node("Mul", [floats, each], [result], node.name),
+    ]
+
+
+def _is_used_otherwise(model: onnx.ModelProto, table: str) -> bool:
+    """Whether something takes the table as it is, so that its floats would stay beside its codes."""
+    taken = [(node, list(node.input)) for node in model.graph.node]
+    turned = {node.output[0] for node, inputs in taken if node.op_type == "Transpose" and table in inputs} - {
+        value.name for value in model.graph.output
+    }
+    for node, inputs in taken:
+        if table in inputs:
+            is_turned = node.op_type == "Transpose" and node.output[0] in turned
+            if not is_turned and table not in [node.input[place] for place, _ in _weights(node)]:
+                return True
+        if turned & set(inputs) and not (node.op_type == "MatMul" and inputs[0] not in turned):
+            return True
+    return False
+
+
+def _is_used(nodes: list[onnx.NodeProto], tensor: onnx.TensorProto) -> bool:
+    return any(tensor.name in node.input for node in nodes)
 
 
 def _opset(model: onnx.ModelProto) -> int:
