@@ -22,14 +22,14 @@ import numpy as np
 from edgewright.errors import CompressionError
 from edgewright.workload import Array
 
+from .attention_masks import INFINITE, NO_MASKS, Masks, end_of_rows
+
 Calibrator = Literal["minmax", "entropy", "percentile", "mse"]
 #: From a sample to the float tensors it gives rise to, by name.
 Observe = Callable[[tuple[Array, ...]], Mapping[str, Array]]
 
 BINS = 2048
 _LEVELS = 256
-#: Values beyond stand for infinity, as in attention masks; no range is stretched for them.
-_INFINITE = 1e30
 #: Shares of the extremes that a range may be cut to.
 _SHARES = np.concatenate([np.geomspace(0.02, 0.2, 24, endpoint=False), np.linspace(0.2, 1.0, 81)])
 
@@ -76,6 +76,7 @@ def calibrate(
     *,
     percentile: float = 99.99,
     symmetric: bool = False,
+    masks: Masks = NO_MASKS,
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Range]:
     """The range of every tensor that ``observe`` shows.
@@ -83,29 +84,46 @@ def calibrate(
     Args:
         percentile: of the values to keep, in percent, for that calibrator.
         symmetric: search among ranges that reach as far below zero as above.
+        masks: whose values need no level.
         tell: says what goes on.
 
     Raises:
         CompressionError: nothing was seen that has a range.
     """
     extremes: dict[str, Range] = {}
-    for name, values in _seen(observe, samples, tell, "ranges"):
+    deepest: dict[str, float] = {}
+    ends: dict[str, float] = {}
+    scores = masks.scores
+    for name, tensor in _seen(observe, samples, tell, "ranges"):
+        values = _finite(tensor)
         lowest, highest = float(values.min(initial=0.0)), float(values.max(initial=0.0))
         before = extremes.get(name, Range(0.0, 0.0))
         extremes[name] = Range(min(before.lowest, lowest), max(before.highest, highest))
+        deepest[name] = min(deepest.get(name, 0.0), float(np.fmin.reduce(tensor, axis=None, initial=0.0)))
+        if name in scores:
+            ends[name] = min(ends.get(name, np.inf), end_of_rows(tensor, scores[name]))
     if not extremes:
         raise CompressionError("calibration saw no float tensor")
+    floors = masks.floors(ends, {name: found.highest for name, found in extremes.items()})
+    floors = {name: floor for name, floor in floors.items() if deepest.get(name, 0.0) < floor}
+    extremes |= {name: Range(floor, extremes[name].highest) for name, floor in floors.items()}
     if symmetric:
         extremes = {name: found.symmetric() for name, found in extremes.items()}
     if calibrator == "minmax":
         return extremes
     histograms: dict[str, Histogram] = {}
-    for name, values in _seen(observe, samples, tell, "histograms"):
+    for name, tensor in _seen(observe, samples, tell, "histograms"):
+        values = _finite(tensor)
+        values = values[values >= floors.get(name, -np.inf)]
         histograms[name] = _added(histograms.get(name), extremes[name], values)
-    return {
+    ranges = {
         name: found if name not in histograms else cut(histograms[name], calibrator, percentile, symmetric)
         for name, found in extremes.items()
     }
+    for name, floor in floors.items():  # what is masked out lies at the lower end, which cannot be cut then
+        kept = Range(floor, ranges[name].highest)
+        ranges[name] = kept.symmetric() if symmetric else kept
+    return ranges
 
 
 def cut(histogram: Histogram, calibrator: Calibrator, percentile: float, symmetric: bool) -> Range:
@@ -123,12 +141,16 @@ def cut(histogram: Histogram, calibrator: Calibrator, percentile: float, symmetr
 def _seen(
     observe: Observe, samples: Sequence[tuple[Array, ...]], tell: Callable[[str], None], what: str
 ) -> Iterable[tuple[str, Array]]:
-    """The finite values of every tensor of every sample, flat."""
+    """Every tensor of every sample."""
     for number, sample in enumerate(samples, 1):
         tell(f"calibrating, {what}: sample {number} of {len(samples)}")
-        for name, tensor in observe(sample).items():
-            flat = np.ravel(tensor)
-            yield name, flat[np.abs(flat) < _INFINITE]  # neither infinite nor NaN
+        yield from observe(sample).items()
+
+
+def _finite(tensor: Array) -> Array:
+    flat = np.ravel(tensor)
+    finite: Array = flat[np.abs(flat) < INFINITE]  # neither infinite nor NaN
+    return finite
 
 
 def _added(before: Histogram | None, within: Range, values: Array) -> Histogram:

@@ -19,6 +19,7 @@ from edgewright.export.tflite import open_interpreter
 from edgewright.workload import Array
 
 from . import FileJob
+from .attention_masks import Masks, Step
 from .calibration import Observe, Range, calibrate
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _FREE = {
     *("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED", "BATCH_MATMUL"),
     *("ADD", "SUB", "MUL", "DIV", "MEAN", "SUM", "CONCATENATION"),
 }
+#: Operators that hand on the values of their first input.
+_SAME = {"RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS", "BROADCAST_TO", "SLICE", "STRIDED_SLICE"}
 #: Integers reach one step further below zero than above.
 _BELOW, _ABOVE = 128, 127
 
@@ -40,14 +43,17 @@ def ranges_of(content: bytearray, recipe: Any, job: FileJob, options: QuantizeOp
     """The statistics of every tensor that the recipe quantizes."""
     found = _extremes(content, recipe, job)
     wanted = found.keys() - _constants(content)
-    if options.calibrator != "minmax":
+    masks = _masks_of(content)
+    sought = wanted if options.calibrator != "minmax" else wanted & masks.tensors
+    if sought:
         observe = observer(job.source)
         ranges = calibrate(
-            lambda sample: {name: value for name, value in observe(sample).items() if name in wanted},
+            lambda sample: {name: value for name, value in observe(sample).items() if name in sought},
             job.calibration,
             options.calibrator,
             percentile=options.percentile,
             symmetric=bool(options.symmetric),
+            masks=masks,
             tell=job.tell,
         )
         for name, cut in ranges.items():
@@ -64,10 +70,21 @@ def ranges_of(content: bytearray, recipe: Any, job: FileJob, options: QuantizeOp
         for name, fixed in job.learnt(observer(job.source)).items():
             if name in wanted:
                 _put(found[name], fixed)
+    _end_masks(found, masks)
     for before, after in _rectified(content).items():
         if before in wanted and after in wanted:
             found[before] = copy.deepcopy(found[after])
     return found
+
+
+def _end_masks(found: dict[str, Any], masks: Masks) -> None:
+    """Have the ranges of masks that the file holds end where what they are added to makes them count."""
+    lowest = {name: float(np.min(found[name]["min"])) for name in masks.scores if name in found}
+    highest = {name: float(np.max(seen["max"])) for name, seen in found.items() if "max" in seen}
+    for name, floor in masks.masked_constants(lowest, highest).items():
+        values = masks.constants[name]
+        ends = {"min": np.float32(floor), "max": values.max(initial=np.float32(0.0))}
+        found[name] = {end: value.reshape([1] * values.ndim) for end, value in ends.items()}
 
 
 def observer(path: Path) -> Observe:
@@ -110,6 +127,44 @@ def _constants(content: bytearray) -> set[str]:
         for tensor in graph.tensors
         if model.buffers[tensor.buffer].data is not None
     }
+
+
+def _masks_of(content: bytearray) -> Masks:
+    """The ways to the softmaxes of the main graph."""
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffers
+
+    kinds = {number: name for name, number in vars(BuiltinOperator).items()}
+    model = flatbuffers.read_model(memoryview(content))
+    graph = model.subgraphs[0]
+    names = [flatbuffers.get_tensor_name(tensor) for tensor in graph.tensors]
+    steps = []
+    elsewhere = {names[number] for number in graph.outputs}
+    for one in graph.operators:
+        kind = kinds[model.operatorCodes[one.opcodeIndex].builtinCode]
+        inputs = tuple(names[number] for number in one.inputs if number >= 0)
+        step = _step(kind, inputs, [names[number] for number in one.outputs])
+        elsewhere.update(set(inputs) - set(step.inputs if step else ()))
+        if step:
+            steps.append(step)
+    taken = {name for step in steps for name in step.inputs} - elsewhere
+    held = {
+        name: flatbuffers.get_tensor_data(tensor, model.buffers)
+        for name, tensor in zip(names, graph.tensors, strict=True)
+        if name in taken and model.buffers[tensor.buffer].data is not None
+    }
+    return Masks(tuple(steps), frozenset(elsewhere), held)
+
+
+def _step(kind: str, inputs: tuple[str, ...], outputs: list[str]) -> Step | None:
+    match kind:
+        case "SOFTMAX":
+            return Step("softmax", inputs, outputs[0])
+        case "ADD":
+            return Step("sum", inputs, outputs[0])
+        case "SELECT" | "SELECT_V2":
+            return Step("choice", inputs[1:], outputs[0])
+    return Step("same", inputs[:1], outputs[0]) if kind in _SAME else None
 
 
 def _rectified(content: bytearray) -> dict[str, str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import nn
 
+from .attention_masks import end_of_rows
+
 #: How fast a range follows what is seen, a batch at a time.
 _FOLLOW = 0.05
 #: Activations have 256 levels, signed or not.
@@ -34,6 +36,8 @@ class Activation(nn.Module):
 
     Attributes:
         low, high: the ends. They are infinite where the activation is, and then nothing is rounded.
+        rows: the axis of a softmax's rows, where nothing but a softmax takes the values. See
+            :mod:`.attention_masks`.
 
     Args:
         fixed: the ends when the runtimes have fixed them; else they are what is seen.
@@ -48,6 +52,7 @@ class Activation(nn.Module):
         self.name = name
         self._phase = phase
         self._is_fixed = fixed is not None
+        self.rows: int | None = None
         low, high = fixed or (0.0, 0.0)
         self.register_buffer("low", torch.full((1,), low))
         self.register_buffer("high", torch.full((1,), high))
@@ -77,6 +82,8 @@ class Activation(nn.Module):
 
     def _observe(self, values: torch.Tensor) -> None:
         low, high = torch.aminmax(values)
+        if self.rows is not None:
+            low = low.clamp_min(min(end_of_rows(values.cpu().numpy(), self.rows), 0.0))
         low, high = low.clamp_max(0.0), high.clamp_min(0.0)
         if not self._phase.rounds:  # before the training: whatever was seen is within
             self.low.copy_(torch.minimum(self.low, low))

@@ -17,7 +17,7 @@ from edgewright.workload import Array, Training
 from . import Changed, FileJob, ModelJob
 from .calibration import Observe, Range
 from .grouped import take_apart
-from .qat_fakes import Weight
+from .qat_fakes import Activation, Weight
 from .qat_graph import TRACED, Simulation, fold_norms, simulate, traced
 from .quantize import QuantizeOptions
 from .tuning import tune
@@ -53,6 +53,7 @@ def trained(job: ModelJob, options: QatOptions, chosen: Int8Format) -> Changed:
 
             program = move_to_device_pass(program, device)
         simulation = simulate(program, bits=bits, per_channel=chosen.per_channel, warmup=batches)
+        _tell_rows(simulation)
         return simulation.to(device)
 
     simulation = made()
@@ -72,6 +73,15 @@ def trained(job: ModelJob, options: QatOptions, chosen: Int8Format) -> Changed:
         note += f", {apart} transposed convolutions taken apart into their groups"
     samples = _samples(training, job.workload.example_inputs)
     return Changed(job.module.eval(), (note,), _Finish(simulation.eval(), samples, chosen), kept)
+
+
+def _tell_rows(simulation: Simulation) -> None:
+    """Let the roundings that only softmaxes take know along which axis these go."""
+    for node in simulation.graph.graph.nodes:
+        rounding = simulation.graph.get_submodule(str(node.target)) if node.op == "call_module" else None
+        kinds = {user.target for user in node.users}
+        if isinstance(rounding, Activation) and kinds == {torch.ops.aten.softmax.int}:
+            rounding.rows = next(iter(node.users)).args[1]
 
 
 class _Finish:

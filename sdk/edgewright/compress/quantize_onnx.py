@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import platform
 from collections import Counter
 from pathlib import Path
@@ -20,7 +21,7 @@ from edgewright.workload import Array
 
 from . import FileJob
 from .calibration import calibrate
-from .calibration_onnx import as_tensors_range, observer, open_session
+from .calibration_onnx import as_tensors_range, masked_constants, masks_of, observer, open_session
 from .keep_floats_onnx import keep_floats
 from .left_in_floats import onnx_note
 from .mixed import in_floats, ranges_note
@@ -95,16 +96,19 @@ class StaticOnnx:
         self._job = job
         self._options = options
         self._chosen = chosen
+        masks = masks_of(self._model)
         self._ranges = calibrate(
             observer(self._model),
             job.calibration,
             options.calibrator,
             percentile=options.percentile,
             symmetric=bool(options.symmetric),
+            masks=masks,
             tell=job.tell,
         )
         if job.learnt is not None:
             self._ranges |= job.learnt(observer(self._model))
+        self._constants = masked_constants(masks, self._ranges)
 
     def names(self) -> tuple[str, ...]:
         """Of the nodes with weights that are to be quantized."""
@@ -131,11 +135,13 @@ class StaticOnnx:
         model.CopyFrom(self._model)
         types = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8}
         symmetric = self._options.symmetric
-        extra: dict[str, object] = {} if symmetric is None else {"ActivationSymmetric": symmetric}
-        if self._chosen.per_channel and (grouped := grouped_transposed(model)):
-            extra["TensorQuantOverrides"] = {
-                name: [{"quant_type": types[self._chosen.weight]}] for name in grouped
-            }
+        overrides = copy.deepcopy(self._constants)
+        if self._chosen.per_channel:
+            weight = types[self._chosen.weight]
+            overrides |= {name: [{"quant_type": weight}] for name in grouped_transposed(model)}
+        extra: dict[str, object] = {"TensorQuantOverrides": overrides}
+        if symmetric is not None:
+            extra["ActivationSymmetric"] = symmetric
         quantizer = QDQQuantizer(
             model,
             per_channel=self._chosen.per_channel,
