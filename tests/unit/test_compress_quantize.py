@@ -101,6 +101,16 @@ def test_entropy_keeps_the_bulk_and_cuts_what_is_alone() -> None:
     assert 2 < found.highest < 20
     even = np.random.default_rng(0).uniform(-1, 1, 50_000)
     assert ranged(even, "entropy").highest > 0.95
+    assert ranged(np.maximum(spiky(), 0), "entropy").highest < 20
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_entropy_does_not_cut_a_tail_that_goes_on(seed: int) -> None:
+    """As outputs have: most are small, and the ones that matter are not."""
+    drawn = np.random.default_rng(seed)
+    for values in (np.exp(drawn.uniform(-9, 0, 20_000)), drawn.uniform(-1, 1, 20_000) ** 9):
+        found, whole = ranged(values, "entropy"), ranged(values, "minmax")
+        assert rounding_error(values, found) < 1.1 * rounding_error(values, whole)
 
 
 @settings(max_examples=60, deadline=None)

@@ -3,7 +3,7 @@
 * ``minmax``: the extremes that were seen.
 * ``percentile``: what is left when an equal share of the values is cut off at both ends.
 * ``entropy``: the cut after which the 8-bit distribution tells the most of the original one, by the
-  Kullback-Leibler divergence (Migacz, 8-bit Inference with TensorRT, GTC 2017).
+  Kullback-Leibler divergence (after Migacz, 8-bit Inference with TensorRT, GTC 2017).
 * ``mse``: the cut with the least mean squared error, rounding inside and clipping outside of it (Sung et al.,
   2015, arXiv 1511.06488; Banner et al., NeurIPS 2019, arXiv 1810.05723); lower and upper end are cut apart.
 
@@ -30,6 +30,10 @@ Observe = Callable[[tuple[Array, ...]], Mapping[str, Array]]
 
 BINS = 2048
 _LEVELS = 256
+#: What is cut off stands apart where the next value is so many times as large as the cut.
+_APART = 1.5
+#: The share of a value that no level tells of.
+_UNTOLD = 1e-9
 #: Shares of the extremes that a range may be cut to.
 _SHARES = np.concatenate([np.geomspace(0.02, 0.2, 24, endpoint=False), np.linspace(0.2, 1.0, 81)])
 
@@ -179,14 +183,28 @@ def _by_percentile(histogram: Histogram, share: float, symmetric: bool) -> Range
 
 
 def _by_entropy(histogram: Histogram) -> Range:
-    """The cut on the absolute value, at a bin's border, of the least divergence."""
-    edges, counts = histogram.edges, histogram.counts
+    """The cut on the absolute value, at a bin's border, of the least divergence.
+
+    The divergence knows how often values are, not how large: by itself it would cut off a long tail that the
+    outputs are made of. So a cut has to cost no squared error, unless what it cuts off stands apart.
+    """
+    edges, counts = histogram.edges, histogram.counts.astype(np.float64)
+    sizes = np.abs(edges[1:] + edges[:-1]) / 2
     reach = max(-edges[0], edges[-1])
-    best, least = histogram.within, np.inf
-    for share in _SHARES:
+    best, least, most = histogram.within, np.inf, np.inf
+    for share in _SHARES[::-1]:
         first = int(np.searchsorted(edges, -share * reach * (1 + 1e-9)))
         last = int(np.searchsorted(edges, share * reach * (1 + 1e-9), side="right")) - 1
         if last - first < _LEVELS:
+            break
+        beyond = np.concatenate([counts[:first], counts[last:]])
+        away = np.concatenate([sizes[:first], sizes[last:]])
+        end = max(-edges[first], edges[last])
+        step = (edges[last] - edges[first]) / (_LEVELS - 1)
+        inside = counts.sum() - beyond.sum()
+        error = float((beyond * np.maximum(away - end, 0) ** 2).sum() + inside * step**2 / 12)
+        most = error if np.isinf(most) else most  # that of the whole range, which comes first
+        if error > most and away[beyond > 0].min(initial=np.inf) < _APART * end:
             continue
         divergence = _divergence(counts, first, last)
         if divergence < least:
@@ -196,20 +214,20 @@ def _by_entropy(histogram: Histogram) -> Range:
 
 
 def _divergence(counts: Array, first: int, last: int) -> float:
-    """Of the clipped values from what 8-bit levels tell of them, bins ``first`` to ``last``."""
-    inside = counts[first:last].astype(np.float64)
-    wanted = inside.copy()
-    wanted[0] += counts[:first].sum()
-    wanted[-1] += counts[last:].sum()
+    """Of all values from what 8-bit levels over the bins ``first`` to ``last`` tell of them.
+
+    Each level tells that its values lie evenly in those of its bins that have any; of a value that is cut off
+    nothing tells, which costs as much as a share that small would.
+    """
+    inside = counts[first:last]
     starts = np.floor(np.linspace(0, len(inside), _LEVELS, endpoint=False)).astype(int)
-    occupied = wanted > 0
+    occupied = inside > 0
     level = np.repeat(np.arange(_LEVELS), np.diff([*starts, len(inside)]))
-    mass = np.add.reduceat(inside, starts)
     sharers = np.maximum(np.add.reduceat(occupied.astype(np.float64), starts), 1)
-    told = np.where(occupied, (mass / sharers)[level], 0.0)
-    wanted, told = wanted / wanted.sum(), told / max(told.sum(), 1e-300)
-    floor = 1e-9  # clipped values whose level holds nothing else count much, but not infinitely
-    return float((wanted[occupied] * np.log(wanted[occupied] / np.maximum(told[occupied], floor))).sum())
+    told = (np.add.reduceat(inside, starts) / sharers)[level][occupied]
+    held = inside[occupied]
+    unheard = counts.sum() - held.sum()
+    return float(((held * np.log(held / told)).sum() - unheard * np.log(_UNTOLD)) / counts.sum())
 
 
 def _by_error(histogram: Histogram, symmetric: bool) -> Range:
