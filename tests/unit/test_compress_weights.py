@@ -114,6 +114,26 @@ def test_int4_is_packed_in_the_file(exported: dict[str, Path], tmp_path: Path) -
     onnx.checker.check_model(model)
 
 
+def test_tflite_has_the_scales_that_lose_least_too(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_quantizer")
+    from ai_edge_litert.schema_py_generated import TensorType
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffers
+
+    torch.manual_seed(0)
+    layer = nn.Linear(256, 16)
+    nn.init.normal_(layer.weight)
+    path = tmp_path / "source.tflite"
+    exporter("tflite").export(Request(layer.eval(), (torch.randn(1, 256),), ("output",)), path)
+    work = job(path, tmp_path)
+    WeightOnly().apply(work, WeightOnlyOptions(bits=4))
+    model = flatbuffers.read_model(memoryview(bytearray(work.out.read_bytes())))
+    (weight,) = (tensor for tensor in model.subgraphs[0].tensors if tensor.type == TensorType.INT4)
+    want = codes_and_scales(layer.weight.detach().numpy(), 4)[1]
+    assert np.allclose(weight.quantization.scale, want, rtol=1e-5)
+    plain = layer.weight.detach().abs().amax(1).numpy() / 7
+    assert (want < 0.95 * plain).all()
+
+
 def test_no_constant_weight_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "source.onnx"
     module = nets.NoWeights().eval()

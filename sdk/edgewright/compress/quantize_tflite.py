@@ -192,6 +192,8 @@ def quantize_weights_only(job: FileJob, bits: int, fewest: int) -> tuple[str, ..
             num_bits=bits,
             granularity=QuantGranularity.CHANNELWISE,
         )
+        from .weight_only_tflite import chosen_ranges
+
         sizes = _constant_sizes(content)
         largest = max(sizes.values(), default=0)
         if largest < fewest:
@@ -204,7 +206,7 @@ def quantize_weights_only(job: FileJob, bits: int, fewest: int) -> tuple[str, ..
             manager.add_quantization_config(
                 _called(name), everything, algorithm_key=AlgorithmName.NO_QUANTIZE
             )
-        result = _quantize(content, manager, None)
+        result = _quantize(content, manager, chosen_ranges(content, bits))
     _write(job, result, np.int8, "quantize-weights")
     return tflite_note(result)
 
