@@ -40,7 +40,9 @@ class Causal(nets.Attention):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         seen = self.norm(x)
         scores = self.queries(seen) @ self.keys(seen).transpose(1, 2) / 32**0.5
-        if self.way == "added":
+        if self.way == "made":  # of what the samples hold, as of a text's length
+            scores = scores + (1 - (x[:, :, 0] > 0).float())[:, None] * self.masked
+        elif self.way == "added":
             scores = scores + self.get_buffer("mask")
         else:
             scores = scores.masked_fill(self.get_buffer("later"), self.masked)
@@ -48,25 +50,33 @@ class Causal(nets.Attention):
         return result
 
 
+def tokens(seed: int = 0) -> torch.Tensor:
+    """Each is to be seen or not, by the sign of its first value."""
+    made = nets.tokens(seed)
+    made[:, :, 0] = made[:, :, 0].sign() * 2
+    made[:, 0, 0] = 2.0
+    return made
+
+
 def masked_job(folder: Path, format: str, module: nn.Module) -> FileJob:
     source = folder / f"source.{format}"
-    exporter(format).export(Request(module.eval(), (nets.tokens(),), ("output",)), source)
-    samples = tuple((nets.tokens(seed).numpy(),) for seed in range(16))
+    exporter(format).export(Request(module.eval(), (tokens(),), ("output",)), source)
+    samples = tuple((tokens(seed).numpy(),) for seed in range(16))
     return FileJob(source, folder / f"out.{format}", format, samples, X86)
 
 
 def output(path: Path, format: str, seed: int) -> Array:
-    (got,) = plain_run([path], format, inputs=[nets.tokens(seed).numpy()]).outputs.values()
+    (got,) = plain_run([path], format, inputs=[tokens(seed).numpy()]).outputs.values()
     return got
 
 
 @pytest.mark.parametrize("format", ["onnx", "tflite"])
-@pytest.mark.parametrize("masked, way", [(-1e4, "added"), (-1e9, "added"), (-1e9, "filled")])
+@pytest.mark.parametrize("masked, way", [(-1e4, "added"), (-1e9, "added"), (-1e9, "filled"), (-1e9, "made")])
 def test_a_mask_costs_no_level(masked: float, way: str, format: str, tmp_path: Path) -> None:
     module = Causal(masked, way)
     work = masked_job(tmp_path, format, module)
     with torch.no_grad():
-        want = np.stack([module(nets.tokens(seed)).numpy() for seed in range(50, 54)])
+        want = np.stack([module(tokens(seed)).numpy() for seed in range(50, 54)])
     calibrators: tuple[Calibrator, ...] = ("minmax", "percentile", "mse")
     for calibrator in calibrators if way == "added" else calibrators[:1]:
         Quantize().apply(work, QuantizeOptions(calibrator=calibrator))
@@ -76,9 +86,9 @@ def test_a_mask_costs_no_level(masked: float, way: str, format: str, tmp_path: P
 
 def test_a_mask_costs_no_level_in_training(tmp_path: Path) -> None:
     module = Causal(-1e9, "added").eval()
-    data = [(nets.tokens(seed)[0], module(nets.tokens(seed))[0].detach()) for seed in range(32)]
+    data = [(tokens(seed)[0], module(tokens(seed))[0].detach()) for seed in range(32)]
     training = Training(data, nn.functional.mse_loss, epochs=1, batch_size=8, learning_rate=1e-5)
-    workload = Workload("net", module, (nets.tokens(),), training=training)
+    workload = Workload("net", module, (tokens(),), training=training)
     changed = Qat().apply(ModelJob(module, workload, profile=X86), QatOptions())
     assert changed.finish is not None
     for kind in ("onnx", "tflite"):
@@ -127,6 +137,9 @@ def test_only_what_softmaxes_take_alone_ends_there() -> None:
     assert Masks(steps, constants=constants).masked_constants(*asked) == {"low": -8.0}
     assert Masks(steps).floors(*asked) == dict.fromkeys(("low", "chosen", "sum", "turned"), -8.0)
     assert Masks(steps, frozenset({"sum"})).floors(*asked) == {"turned": -8.0}
+    times = Masks((Step("product", ("kept", "low"), "sum"), *steps[1:]), constants=constants)
+    assert times.masked_constants({"turned": -8.0}, {"kept": 1.0}) == {"low": -8000.0}
+    assert "kept" not in times.floors({"turned": -8.0}, {"kept": 1.0})
     assert Masks(steps, frozenset({"low"}), constants).masked_constants(*asked) == {}
 
 
@@ -137,7 +150,7 @@ def test_scores_that_are_given_out_keep_their_range(tmp_path: Path) -> None:
             return scores, scores.softmax(-1)
 
     source = tmp_path / "source.onnx"
-    exporter("onnx").export(Request(Shown(), (nets.tokens(),), ("scores", "made")), source)
+    exporter("onnx").export(Request(Shown(), (tokens(),), ("scores", "made")), source)
     from edgewright.compress.calibration_onnx import masks_of
 
     masks = masks_of(onnx.load(source))

@@ -20,6 +20,8 @@ from edgewright.workload import Array
 _PARTS = 512
 #: A row whose greatest is so far below that of another row is masked out as a whole, as padding is.
 _PADDING = 1000.0
+#: What a factor has to spare that makes a mask of zeros and ones.
+_ENOUGH = 1000.0
 #: Values beyond stand for infinity.
 INFINITE = 1e30
 
@@ -29,13 +31,13 @@ class Step:
     """An operator on the way to a softmax.
 
     Attributes:
-        kind: ``sum`` adds its inputs, ``choice`` takes a value of one or the other, ``same`` hands on its
-            input.
+        kind: ``sum`` adds its inputs, ``product`` multiplies them, ``choice`` takes a value of one or the
+            other, ``same`` hands on its input.
         inputs: those that hold values.
         axis: of a softmax.
     """
 
-    kind: Literal["softmax", "sum", "choice", "same"]
+    kind: Literal["softmax", "sum", "product", "choice", "same"]
     inputs: tuple[str, ...]
     output: str
     axis: int = -1
@@ -83,14 +85,28 @@ class Masks:
                 end = ends.get(step.inputs[0], -np.inf)
             for place, name in enumerate(step.inputs):
                 others = [other for number, other in enumerate(step.inputs) if number != place]
-                rest = sum(tops.get(other, np.inf) for other in others) if step.kind == "sum" else 0.0
-                floor = end - rest if np.isfinite(end) else -np.inf
+                rest = sum(tops.get(other, np.inf) for other in others)
+                floor = end if np.isfinite(end) else -np.inf
+                if step.kind == "sum":
+                    floor -= rest
+                elif step.kind == "product":
+                    floor = self._factor(name, min(floor, 0.0), rest)
                 asked[name] = min(asked.get(name, np.inf), floor)
         return {
             name: min(floor, 0.0)
             for name, floor in asked.items()
             if np.isfinite(floor) and name not in self.elsewhere
         }
+
+    def _factor(self, name: str, end: float, other: float) -> float:
+        """Where the range ends of a factor below zero that the other one, a mask of 0 and 1, makes a mask of.
+
+        A thousandth of the other is enough to have the product below ``end``.
+        """
+        values = self.constants.get(name)
+        if values is None or values.max(initial=-np.inf) > 0 or not other > 0:
+            return -np.inf
+        return _ENOUGH * end / other
 
     def masked_constants(self, ends: Mapping[str, float], highest: Mapping[str, float]) -> dict[str, float]:
         """Where the ranges end of the constants that reach below; see :meth:`floors`."""

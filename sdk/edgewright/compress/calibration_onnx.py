@@ -66,6 +66,8 @@ def _step(node: onnx.NodeProto) -> Step | None:
             return Step("softmax", inputs, node.output[0], axis)
         case "Add":
             return Step("sum", inputs, node.output[0])
+        case "Mul":
+            return Step("product", inputs, node.output[0])
         case "Where":
             return Step("choice", inputs[1:], node.output[0])
     return Step("same", inputs[:1], node.output[0]) if node.op_type in _SAME else None

@@ -162,6 +162,8 @@ def _step(kind: str, inputs: tuple[str, ...], outputs: list[str]) -> Step | None
             return Step("softmax", inputs, outputs[0])
         case "ADD":
             return Step("sum", inputs, outputs[0])
+        case "MUL":
+            return Step("product", inputs, outputs[0])
         case "SELECT" | "SELECT_V2":
             return Step("choice", inputs[1:], outputs[0])
     return Step("same", inputs[:1], outputs[0]) if kind in _SAME else None
