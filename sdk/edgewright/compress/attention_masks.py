@@ -77,7 +77,8 @@ class Masks:
             ends: the same for the inputs of softmaxes.
             highest: the greatest value of each tensor.
         """
-        tops = {name: float(values.max(initial=0.0)) for name, values in self.constants.items()} | highest
+        tops = {name: float(values.max(initial=0.0)) for name, values in self.constants.items()}
+        tops.update(highest)
         asked: dict[str, float] = {}
         for step in reversed(self.steps):
             end = asked.get(step.output, np.inf) if step.output not in self.elsewhere else -np.inf
