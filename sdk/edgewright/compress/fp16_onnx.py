@@ -7,7 +7,6 @@ take it.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,14 +18,13 @@ from edgewright.errors import CompressionError
 from edgewright.workload import Array
 
 from . import FileJob
+from .left_in_floats import onnx_note
 
 if TYPE_CHECKING:
     import onnx
 
 _MOST = float(np.finfo(np.float16).max)
 _NAMED = 4
-#: What stays as it was is said from this share of the weights on.
-_WORTH_A_NOTE = 0.05
 
 
 def convert(job: FileJob, keep: Sequence[str]) -> tuple[str, ...]:
@@ -55,16 +53,12 @@ def convert(job: FileJob, keep: Sequence[str]) -> tuple[str, ...]:
         )
         _join(half.graph)
         OnnxModel.graph_topological_sort(half.graph, is_deterministic=True)
-    sizes: Counter[int] = Counter()
-    for tensor in half.graph.initializer:
-        sizes[tensor.data_type] += math.prod(tensor.dims)
-    halved, whole = sizes[onnx.TensorProto.FLOAT16], sizes[onnx.TensorProto.FLOAT]
-    if not halved:
+    kinds = {tensor.data_type for tensor in half.graph.initializer}
+    if onnx.TensorProto.FLOAT16 not in kinds:
         raise CompressionError("fp16 changed nothing: the graph holds no fp32 weights")
     strip(half)
     write_model(half, job.out)
-    share = whole / (whole + halved)
-    notes = (f"{share * 100:.0f} % of the weights stay in fp32",) if share >= _WORTH_A_NOTE else ()
+    notes = onnx_note(half)
     if not wide:
         return notes
     named = ", ".join(wide[:_NAMED]) + (f" and {len(wide) - _NAMED} more" if len(wide) > _NAMED else "")
