@@ -115,7 +115,6 @@ def test_int4_is_packed_in_the_file(exported: dict[str, Path], tmp_path: Path) -
 
 
 def test_tflite_has_the_scales_that_lose_least_too(tmp_path: Path) -> None:
-    pytest.importorskip("ai_edge_quantizer")
     from ai_edge_litert.schema_py_generated import TensorType
     from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffers
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .quantize_tflite import CHANNEL_AXIS, weighted_operators
+from .quantize_tflite import CHANNEL_AXIS, held_weights
 
 #: How far codes reach from zero, in 8 and in 7 bits.
 _FULL, _REDUCED = 127, 64
@@ -14,15 +14,9 @@ _FULL, _REDUCED = 127, 64
 
 def stretched_weights(content: bytearray, *, per_channel: bool) -> dict[str, Any]:
     """Ranges of weights, as ai-edge-quantizer takes them, in which the largest has the largest 7-bit code."""
-    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffers
-
-    model = flatbuffers.read_model(memoryview(content))
-    graph = model.subgraphs[0]
     found = {}
-    for number, kind in weighted_operators(model):
-        tensor = graph.tensors[graph.operators[number].inputs[1]]
-        weights = flatbuffers.get_tensor_data(tensor, model.buffers)
+    for name, kind, weights in held_weights(content):
         others = tuple(axis for axis in range(weights.ndim) if axis != CHANNEL_AXIS[kind] or not per_channel)
         peak = np.abs(weights).max(axis=others, keepdims=True) * np.float32(_FULL / _REDUCED)
-        found[flatbuffers.get_tensor_name(tensor)] = {"min": -peak, "max": peak}
+        found[name] = {"min": -peak, "max": peak}
     return found

@@ -148,6 +148,19 @@ def weighted_operators(model: Any) -> list[tuple[int, str]]:
     return found
 
 
+def held_weights(content: bytearray) -> list[tuple[str, str, Array]]:
+    """The constant weights of the main graph's operators: each by its name, with the operator's kind."""
+    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffers
+
+    model = flatbuffers.read_model(memoryview(content))
+    graph = model.subgraphs[0]
+    tensors = [(graph.tensors[graph.operators[n].inputs[1]], kind) for n, kind in weighted_operators(model)]
+    return [
+        (flatbuffers.get_tensor_name(tensor), kind, flatbuffers.get_tensor_data(tensor, model.buffers))
+        for tensor, kind in tensors
+    ]
+
+
 def _check_names(content: bytearray, names: tuple[str, ...]) -> None:
     known = [name for name, _ in operator_names(content)] if names else []
     for name in names:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .quantize_tflite import CHANNEL_AXIS, weighted_operators
+from .quantize_tflite import CHANNEL_AXIS, held_weights
 from .weight_only import codes_and_scales
 
 
@@ -15,14 +15,8 @@ def chosen_ranges(content: bytearray, bits: int) -> dict[str, Any]:
 
     It divides the end of a range by the largest code for the scale.
     """
-    from ai_edge_quantizer.utils import tfl_flatbuffer_utils as flatbuffers
-
-    model = flatbuffers.read_model(memoryview(content))
-    graph = model.subgraphs[0]
     found = {}
-    for number, kind in weighted_operators(model):
-        tensor = graph.tensors[graph.operators[number].inputs[1]]
-        weights = flatbuffers.get_tensor_data(tensor, model.buffers)
+    for name, kind, weights in held_weights(content):
         if weights.dtype != np.float32:
             continue
         rows = np.moveaxis(weights, CHANNEL_AXIS[kind], 0)
@@ -30,5 +24,5 @@ def chosen_ranges(content: bytearray, bits: int) -> dict[str, Any]:
         shape = [1] * weights.ndim
         shape[CHANNEL_AXIS[kind]] = len(rows)
         end = (scales * np.float32(2 ** (bits - 1) - 1)).reshape(shape)
-        found[flatbuffers.get_tensor_name(tensor)] = {"min": -end, "max": end}
+        found[name] = {"min": -end, "max": end}
     return found
