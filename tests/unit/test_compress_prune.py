@@ -327,7 +327,7 @@ def test_weights_that_are_no_numbers_are_named(value: float) -> None:
     module = Normed().eval()
     with torch.no_grad():
         module.layers[3].weight[5, 3] = value  # type: ignore[operator]
-    said = r"^prune: 9 of 18432 values of layers\.3\.weight are NaN or infinite$"
+    said = r"^prune: 9 of the 18432 weights of 'layers\.3\.weight' are NaN or infinite \(train"
     for options in (PruneOptions(), PruneOptions(layers=(("layers.0", 0.5),))):
         with pytest.raises(CompressionError, match=said):
             Prune().apply(job(copy.deepcopy(module), nets.image()), options)

@@ -18,6 +18,7 @@ from edgewright.latency.layers import Channels, Counts, Group, Layer, LayerShape
 
 from . import ModelJob
 from .importance import Importance, Measure
+from .layers import check_finite
 from .limits import Whole
 from .prune import Prune, PruneOptions
 
@@ -46,6 +47,7 @@ def find_network(job: ModelJob, measure: Measure, round_to: int) -> Network:
         from .pruner import all_trainable
         from .wiring import whole_layers
 
+        check_finite(dict(module.named_parameters()), "prune")
         whole = whole_layers(module, inputs, round_to)
         with all_trainable(module):
             importance = Importance(measure, module, job)

@@ -37,14 +37,12 @@ class Importance:
         squares: by parameter, the squared gradients of single samples, for ``hessian``.
 
     Raises:
-        CompressionError: the measure needs what the module or workload has not, or weights are no numbers,
-            of which no measure tells anything.
+        CompressionError: the measure needs what the module or workload has not.
     """
 
     def __init__(self, measure: Measure, module: torch.nn.Module, job: ModelJob) -> None:
         from torch import nn
 
-        check_finite(module)
         self._measure = measure
         self._gradients: dict[str, torch.Tensor] = {}
         self.squares: dict[str, torch.Tensor] = {}
@@ -114,17 +112,3 @@ class Importance:
     def _add(self, name: str, gradient: torch.Tensor, share: float) -> None:
         self._gradients[name] = self._gradients.get(name, 0) + share * gradient
         self.squares[name] = self.squares.get(name, 0) + share * gradient**2
-
-
-def check_finite(module: torch.nn.Module) -> None:
-    """Refuse weights that are NaN or infinite.
-
-    Raises:
-        CompressionError: with the first such parameter.
-    """
-    for name, parameter in module.named_parameters():
-        wrong = int((~parameter.isfinite()).sum())
-        if wrong:
-            raise CompressionError(
-                f"prune: {wrong} of {parameter.numel()} values of {name} are NaN or infinite"
-            )

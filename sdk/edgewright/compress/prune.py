@@ -26,7 +26,8 @@ from edgewright.errors import CompressionError, ConfigError
 from edgewright.profile import DeviceProfile
 
 from . import Changed, ModelJob
-from .importance import Importance, Measure, check_finite
+from .importance import Importance, Measure
+from .layers import check_finite
 from .limits import Limits, Whole
 from .on_device import FEWER_MULTIPLICATIONS
 from .tuning import Tuning, can_tune, tune
@@ -103,7 +104,7 @@ class Prune:
         before = _parameters(module)
         if not before:
             raise CompressionError("prune: the model has no parameters")
-        check_finite(module)
+        check_finite(dict(module.named_parameters()), "prune")
         sizes = {name: _channels(layer) for name, layer in _named(module, options.layers).items()}
         whole = _whole(module, job, options)
         limits = Limits({} if options.layers else _least(module, options), whole)
